@@ -13,6 +13,7 @@ import type {
 import { codeOf, fileError } from '../errors.ts'
 import { DIRECTORY, openat2, pathOf, RESOLVE_NO_SYMLINKS } from '../linux/system-calls.ts'
 import type { Attachments } from '../storage/attachments.ts'
+import { KeyedQueue } from '../storage/keyed-queue.ts'
 import { ROOT, STAGING } from '../storage/layout.ts'
 import type { Logger } from '../storage/logger.ts'
 import { applyAttributes, checkAttributes } from './attributes.ts'
@@ -37,6 +38,7 @@ const MAX_DEPTH = 64
 const READ_BYTES = 256 * 1024
 /** How long a removal waits for the files to be gone; the entry is gone at once. */
 const REMOVAL_MS = 10_000
+const MAX_JOB_MS = 60 * 60_000
 
 /** A volume in use: its root, and the folder for what is not visible yet, or no longer. */
 interface OpenVolume {
@@ -51,6 +53,7 @@ export class ContentFiles implements VolumeFiles {
   readonly #logger: Logger
   readonly #roomBytes: () => number
   readonly #operations = new Operations()
+  readonly #jobs = new KeyedQueue()
   readonly #removals = new Set<Promise<void>>()
   readonly #cleaned = new Set<string>()
   readonly #end = new AbortController()
@@ -254,25 +257,32 @@ export class ContentFiles implements VolumeFiles {
 
   /** Removes a tree that is in the staging folder already. */
   #removeLater(volumeId: string, name: Buffer): Promise<void> {
-    return this.#inBackground(volumeId, (staging) => staging.remove(name, this.#end.signal))
+    return this.#inBackground(volumeId, (staging, signal) => staging.remove(name, signal))
   }
 
   /** Removes what processes that were killed left in the staging folder. */
   #cleanOnce(volumeId: string): void {
     if (this.#cleaned.has(volumeId)) return
     this.#cleaned.add(volumeId)
-    void this.#inBackground(volumeId, (staging) => staging.clean(this.#end.signal))
+    void this.#inBackground(volumeId, (staging, signal) => staging.clean(signal))
   }
 
-  #inBackground(volumeId: string, work: (staging: Staging) => Promise<void>): Promise<void> {
-    const job = (async () => {
-      const end = await this.#operations.beginInBackground(volumeId, this.#end.signal)
-      try {
-        await this.#withStaging(volumeId, work)
-      } finally {
-        end()
-      }
-    })()
+  /** One job of a volume at a time: others need the threads for files, too. */
+  #inBackground(
+    volumeId: string,
+    work: (staging: Staging, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const job = this.#jobs
+      .run(volumeId, async () => {
+        const end = await this.#operations.beginInBackground(volumeId, this.#end.signal)
+        // a sandbox that has a folder open may fill it for ever
+        const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(MAX_JOB_MS)])
+        try {
+          await this.#withStaging(volumeId, (staging) => work(staging, signal))
+        } finally {
+          end()
+        }
+      })
       .catch((err: unknown) => {
         if (!this.#end.signal.aborted)
           this.#logger.warn({ err, volumeId }, 'removed files of a volume still take space')

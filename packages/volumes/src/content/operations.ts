@@ -54,12 +54,12 @@ export class Operations {
 
   /** Waits as long as it takes. @returns ends the operation @throws the reason of `signal` */
   async beginInBackground(volumeId: string, signal: AbortSignal): Promise<() => void> {
-    const aborted = new Promise<void>((resolve) =>
-      signal.addEventListener('abort', () => resolve(), { once: true }),
-    )
     for (let hold = this.#holds.get(volumeId); hold; hold = this.#holds.get(volumeId)) {
       signal.throwIfAborted()
-      await Promise.race([hold, aborted])
+      const { promise: aborted, resolve } = Promise.withResolvers<void>()
+      const onAbort = () => resolve()
+      signal.addEventListener('abort', onAbort)
+      await Promise.race([hold, aborted]).finally(() => signal.removeEventListener('abort', onAbort))
     }
     return this.#begin(volumeId)
   }
