@@ -1,5 +1,4 @@
-import { chown, mkdir, mkdtemp, open, rm, stat, truncate } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
+import { chown, mkdir, open, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
@@ -40,7 +39,9 @@ export async function makeTopFolders(folder: string, firstId: number): Promise<v
 
 /** Makes a file with an ext4 file system. It takes disk as the files in it do: unused blocks are holes. */
 export async function makeImage(image: string, sizeBytes: number, firstId: number): Promise<void> {
-  const top = await mkdtemp(join(tmpdir(), 'sandlot-volume-'))
+  // beside the image, so that a start removes what a killed process left
+  const top = `${image}-top`
+  await mkdir(top, { mode: 0o700 })
   try {
     await makeTopFolders(top, firstId)
     const handle = await open(image, 'wx', 0o600)

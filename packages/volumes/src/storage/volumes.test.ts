@@ -328,3 +328,12 @@ test('what the host has to leave free is not taken by uploads, new volumes and c
   expect(await get(volumes, 'v1', '/a')).toBe('kept')
   await volumes.files.remove('v1', Buffer.from('/a'))
 })
+
+test('a volume that cannot be made leaves nothing on the disk', async () => {
+  const volumes = await newVolume()
+  // larger than ext4 can be
+  await expect(volumes.create('v2', { sizeBytes: 2 ** 62 })).rejects.toThrow()
+  await expect(volumes.create('v3', { sizeBytes: 2 ** 62, from: 'v1' })).rejects.toThrow()
+  expect(readdirSync(join(own.dir, 'creating'))).toEqual([])
+  await expect.poll(() => readdirSync(join(own.dir, 'removing'))).toEqual([])
+})

@@ -186,13 +186,29 @@ export class Volumes implements VolumeStorage {
   async #createEmpty(volumeId: string, sizeBytes: number): Promise<void> {
     const { kind, ids } = this.#description
     const firstId = ids === 'mapped' ? FIRST_ID : 0
-    const folder = await this.#layout.begin({ version: 1, kind, ids })
-    if (kind === 'image') await makeImage(join(folder, IMAGE), sizeBytes, firstId)
-    else {
+    await this.#make(volumeId, { version: 1, kind, ids }, async (folder) => {
+      if (kind === 'image') return makeImage(join(folder, IMAGE), sizeBytes, firstId)
       await mkdir(join(folder, TREE), { mode: 0o700 })
       await makeTopFolders(join(folder, TREE), firstId)
+    })
+  }
+
+  /** Makes a volume of what `fill` puts in a folder; nothing is left when that fails. */
+  async #make<T>(
+    volumeId: string,
+    description: VolumeDescription,
+    fill: (folder: string) => Promise<T>,
+  ): Promise<T> {
+    const folder = await this.#layout.begin(description)
+    try {
+      const result = await fill(folder)
+      await this.#layout.publish(folder, volumeId)
+      return result
+    } catch (error) {
+      await this.#layout.abandon(folder)
+      this.#removeLeftovers()
+      throw error
     }
-    await this.#layout.publish(folder, volumeId)
   }
 
   async #copy(volumeId: string, sizeBytes: number, from: string): Promise<'reflink' | 'copy'> {
@@ -204,16 +220,14 @@ export class Volumes implements VolumeStorage {
       )
     const { all } = await this.#attachments.attach(from)
     try {
-      const folder = await this.#layout.begin(description)
-      const image = join(this.#layout.live(from), IMAGE)
-      // a file system that is frozen cannot be frozen again
-      const copied = await this.files.whileHeld(from, () =>
-        copyImage(image, all, join(folder, IMAGE), this.#roomBytes),
-      )
-      await growUnmounted(join(folder, IMAGE), sizeBytes)
-      await syncFile(join(folder, IMAGE))
-      await this.#layout.publish(folder, volumeId)
-      return copied
+      return await this.#make(volumeId, description, async (folder) => {
+        const [image, copy] = [join(this.#layout.live(from), IMAGE), join(folder, IMAGE)]
+        // a file system that is frozen cannot be frozen again
+        const copied = await this.files.whileHeld(from, () => copyImage(image, all, copy, this.#roomBytes))
+        await growUnmounted(copy, sizeBytes)
+        await syncFile(copy)
+        return copied
+      })
     } finally {
       this.#attachments.release(from)
     }
