@@ -54,9 +54,8 @@ export class ContentFiles implements VolumeFiles {
   readonly #roomBytes: () => number
   readonly #operations = new Operations()
   readonly #jobs = new KeyedQueue()
-  readonly #removals = new Set<Promise<void>>()
+  readonly #removals = new Set<{ volumeId: string; job: Promise<void>; stop: AbortController }>()
   readonly #cleaned = new Set<string>()
-  readonly #end = new AbortController()
 
   /** @param roomBytes bytes that may still be written to the disk that all volumes share */
   constructor(attachments: Attachments, logger: Logger, roomBytes: () => number) {
@@ -198,10 +197,21 @@ export class ContentFiles implements VolumeFiles {
     return this.#operations.whileHeld(volumeId, work)
   }
 
+  /** Ends the work in the background on one volume; the next use of the volume after a day continues it. */
+  async stop(volumeId: string): Promise<void> {
+    this.#cleaned.delete(volumeId)
+    await this.#stop((one) => one === volumeId)
+  }
+
   /** Ends the work in the background. */
-  async close(): Promise<void> {
-    this.#end.abort()
-    await Promise.allSettled(this.#removals)
+  close(): Promise<void> {
+    return this.#stop(() => true)
+  }
+
+  async #stop(isMeant: (volumeId: string) => boolean): Promise<void> {
+    const meant = [...this.#removals].filter(({ volumeId }) => isMeant(volumeId))
+    for (const { stop } of meant) stop.abort()
+    await Promise.all(meant.map(({ job }) => job))
   }
 
   async #within<T>(
@@ -272,23 +282,27 @@ export class ContentFiles implements VolumeFiles {
     volumeId: string,
     work: (staging: Staging, signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
+    const stop = new AbortController()
     const job = this.#jobs
       .run(volumeId, async () => {
-        const end = await this.#operations.beginInBackground(volumeId, this.#end.signal)
+        const { signal } = stop
+        const end = await this.#operations.beginInBackground(volumeId, signal)
         // a sandbox that has a folder open may fill it for ever
-        const signal = AbortSignal.any([this.#end.signal, AbortSignal.timeout(MAX_JOB_MS)])
+        const timer = setTimeout(() => stop.abort(), MAX_JOB_MS).unref()
         try {
           await this.#withStaging(volumeId, (staging) => work(staging, signal))
         } finally {
+          clearTimeout(timer)
           end()
         }
       })
       .catch((err: unknown) => {
-        if (!this.#end.signal.aborted)
+        if (!stop.signal.aborted)
           this.#logger.warn({ err, volumeId }, 'removed files of a volume still take space')
       })
-      .finally(() => this.#removals.delete(job))
-    this.#removals.add(job)
+      .finally(() => this.#removals.delete(removal))
+    const removal = { volumeId, job, stop }
+    this.#removals.add(removal)
     return job
   }
 

@@ -337,3 +337,18 @@ test('a volume that cannot be made leaves nothing on the disk', async () => {
   expect(readdirSync(join(own.dir, 'creating'))).toEqual([])
   await expect.poll(() => readdirSync(join(own.dir, 'removing'))).toEqual([])
 })
+
+test('files that are still being removed do not keep a volume from the trash', async () => {
+  const volumes = await newVolume()
+  const { directory } = await volumes.attach('v1')
+  for (let folder = 0; folder < 100; folder += 1) {
+    mkdirSync(join(directory, 'd', String(folder)), { recursive: true })
+    for (let file = 0; file < 30; file += 1)
+      writeFileSync(join(directory, 'd', String(folder), String(file)), '')
+  }
+  const removing = volumes.files.remove('v1', Buffer.from('/d'))
+  await expect.poll(() => existsSync(join(directory, 'd'))).toBe(false)
+  await volumes.release('v1')
+  await expect.poll(() => volumes.trash('v1').then(() => 'trashed', String)).toBe('trashed')
+  await removing
+})

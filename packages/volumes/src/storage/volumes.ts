@@ -138,9 +138,10 @@ export class Volumes implements VolumeStorage {
   }
 
   trash(volumeId: string): Promise<void> {
-    return this.#changes.run(volumeId, () =>
-      this.#attachments.whileDetached(volumeId, () => this.#layout.move(volumeId, 'live', 'trash')),
-    )
+    return this.#changes.run(volumeId, async () => {
+      await this.files.stop(volumeId)
+      await this.#attachments.whileDetached(volumeId, () => this.#layout.move(volumeId, 'live', 'trash'))
+    })
   }
 
   restore(volumeId: string): Promise<void> {
@@ -149,6 +150,7 @@ export class Volumes implements VolumeStorage {
 
   remove(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
+      await this.files.stop(volumeId)
       await this.#attachments.whileDetached(volumeId, () => this.#layout.discard(volumeId))
       this.#removeLeftovers()
     })
