@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'vitest'
 import { serverUnderTest } from '../test-support/server-under-test.ts'
-import { TEAM_LIMITS, TeamLimits, type TeamLimitsOptions } from './limits.ts'
+import { TEAM_LIMITS, TeamLimits } from './limits.ts'
 import { DEFAULT_TEAM_SLUG, findTeamBySlug } from './repository.ts'
-import type { Team } from './team.ts'
 
 const tested = serverUnderTest()
 const call = (...args: Parameters<typeof tested.current.call>) => tested.current.call(...args)
@@ -219,6 +218,7 @@ test('where a plan says nothing, the defaults hold: no limit, or the number of `
     unfinishedBuilds: TEAM_LIMITS.unfinishedBuilds,
     uploads: TEAM_LIMITS.uploads,
     uploadMB: null,
+    volumeMB: null,
     diffs: TEAM_LIMITS.diffs,
   })
 })
@@ -287,12 +287,12 @@ test('every request for a machine tells the node the team', async () => {
   expect(t.node.owners).toEqual([teamID, teamID, teamID, teamID])
 })
 
-test('a team has 256 requests for files of volumes at a time', () => {
-  const limits = new TeamLimits({ now: Date.now } as TeamLimitsOptions)
-  const team = { teamId: 'one', name: 'one' } as Team
-  const releases = Array.from({ length: 256 }, () => limits.reserveVolumeRequest(team))
-  expect(() => limits.reserveVolumeRequest(team)).toThrow('256 requests')
-  limits.reserveVolumeRequest({ ...team, teamId: 'other' })
+test('a team has 256 requests for files of volumes at a time', async () => {
+  const limits = limitsAt({ now: 0 })
+  const own = await team()
+  const releases = Array.from({ length: 256 }, () => limits.reserveVolumeRequest(own))
+  expect(() => limits.reserveVolumeRequest(own)).toThrow('256 requests')
+  limits.reserveVolumeRequest({ ...own, teamId: 'other' })
   releases[0]!()
-  limits.reserveVolumeRequest(team)
+  limits.reserveVolumeRequest(own)
 })
