@@ -9,6 +9,7 @@ import { buildCacheLimits } from '@sandlot/sandlot/machine'
 import { removeMachines } from '@sandlot/sandlot/remove-machines'
 import { prepareMachine } from '@sandlot/sandlot/setup/index'
 import { runscVersion } from '@sandlot/sandlot/setup/runsc'
+import { unmountBelow } from '@sandlot/sandlot/unmount-below'
 import pino from 'pino'
 import { CHECKOUT, rangeOf } from '../server.ts'
 
@@ -76,6 +77,7 @@ async function baseImageOf(home: string): Promise<{ path: string; key: string }>
 /** Removes the machines of a home, then the home. */
 export async function removeHome(home: string): Promise<void> {
   await removeMachines(home)
+  await unmountBelow(home)
   await rm(home, { recursive: true, force: true })
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { isControlRoute } from './control-routes.ts'
 
@@ -11,6 +12,10 @@ it.each([
   '/upgrade',
   '/forward',
   '/trust',
+  '/volumes',
+  '/volumes/stale',
+  '/volumes/%73tale',
+  '/volumes/x/../stale',
   '//init',
   '/./init',
   '/x/../init',
@@ -40,3 +45,13 @@ it.each([
   '/%zz',
   '*',
 ])('%s is not', (path) => expect(isControlRoute(path)).toBe(false))
+
+it('every route that envd serves to its host alone is a control route', () => {
+  const handler = readFileSync(
+    new URL('../../../guest/envd/internal/serve/handler.go', import.meta.url),
+    'utf8',
+  )
+  const routes = [...handler.matchAll(/"[A-Z]+ (\S+)", host\.Only\(/g)].map(([, path]) => path!)
+  expect(routes).toContain('/init')
+  expect(routes.filter((path) => !isControlRoute(path))).toEqual([])
+})

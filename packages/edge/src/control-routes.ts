@@ -1,8 +1,9 @@
 /** Routes of envd that only the control plane may call; through the edge they do not exist (wire spec 3). */
 const CONTROL_ROUTES = new Set(
-  ['init', 'freeze', 'unfreeze', 'collapse', 'fsfreeze', 'fsthaw', 'upgrade', 'forward', 'trust'].map(
-    (name) => `/${name}`,
-  ),
+  [
+    ...['init', 'freeze', 'unfreeze', 'collapse', 'fsfreeze', 'fsthaw', 'upgrade', 'forward', 'trust'],
+    ...['volumes', 'volumes/stale'],
+  ].map((name) => `/${name}`),
 )
 
 /** Rounds of percent-decoding: one more than any chain of decoders between here and envd's router. */

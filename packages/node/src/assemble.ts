@@ -234,13 +234,12 @@ function openStarting(
 
 function openDiskGuard(
   { diskFloorMB }: NodeOptions,
-  { machines, driver, runDir, events, onError }: Host,
+  { machines, runDir, events, onError }: Host,
   tiers: CheckpointTiers,
   frozenMachines: FrozenMachines,
 ) {
   return createDiskGuard({
     machines,
-    driver,
     frozenMachines,
     tiers,
     dir: runDir,

@@ -1,7 +1,9 @@
 import { join } from 'node:path'
+import { diskSpace, roomAbove } from '@sandlot/node'
 import { namesFor } from '@sandlot/node/instance-names'
 import { Volumes } from '@sandlot/volumes'
 import type { Logger } from 'pino'
+import { tryLock } from './kernel-lock.ts'
 import type { Settings } from './settings.ts'
 
 /** Folder for the mounts of attached volumes, in /run: nothing removes it recursively. */
@@ -12,12 +14,15 @@ export const attachedDir = (home: string): string => join(namesFor(home).mountsD
  * @returns undefined, which is logged, on a machine that cannot have any: everything else works without
  */
 export async function openVolumes(settings: Settings, logger: Logger): Promise<Volumes | undefined> {
-  const { home, volumesDir, volumeKind } = settings
+  const { home, volumesDir, volumeKind, diskFloorMB } = settings
+  const dir = volumesDir || join(home, 'volumes')
   try {
     return await Volumes.open({
-      dir: volumesDir || join(home, 'volumes'),
+      dir,
       mountDir: attachedDir(home),
       kind: volumeKind === 'auto' ? undefined : volumeKind,
+      lock: tryLock,
+      roomBytes: () => roomAbove(diskSpace(dir), diskFloorMB * 2 ** 20),
       logger,
     })
   } catch (err) {

@@ -6,6 +6,9 @@ export const codeOf = (error: unknown): string | undefined =>
 export const noVolume = (volumeId: string): SandlotError =>
   new SandlotError('not_found', `volume '${volumeId}' does not exist`)
 
+export const diskFull = (cause?: unknown): SandlotError =>
+  new SandlotError('disk_full', 'the disk of the volumes is full', { cause })
+
 /** Turns an error of the host that concerns the caller's path or disk into one for users; others stay as they are. */
 export function fileError(error: unknown, path: string): unknown {
   const shown = path.slice(0, 200)

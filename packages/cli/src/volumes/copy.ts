@@ -4,6 +4,7 @@ import { basename, dirname, join, posix, resolve } from 'node:path'
 import { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import type { Volume, VolumeEntryStat } from 'e2b'
+import { printablePath } from '../checkpoints/diff-lines.ts'
 import { startProgress } from '../copy/progress.ts'
 import { Failure } from '../failure.ts'
 import { formatBytes } from '../output/size.ts'
@@ -99,7 +100,7 @@ async function downloadDirectory(
     const path = localPath(target, posix.relative(info.path, entry.path))
     if (entry.type === 'directory') await mkdir(path, { recursive: true })
     else if (entry.type === 'file') await downloadFile(volume, entry, path, options)
-    else process.stderr.write(`${entry.path} is a ${entry.type}, and is left out\n`)
+    else process.stderr.write(`${printablePath(entry.path)} is a ${entry.type}, and is left out\n`)
   }
 }
 
@@ -121,7 +122,7 @@ async function downloadFile(
   await mkdir(dirname(target), { recursive: true })
   const part = `${target}.${info.mtime.getTime()}-${info.size}.part`
   const have = statSync(part, { throwIfNoEntry: false })?.size ?? 0
-  const progress = startProgress(`Copying ${info.name}`, info.size - have)
+  const progress = startProgress(`Copying ${printablePath(info.name)}`, info.size - have)
   try {
     if (have < info.size || info.size === 0) {
       const headers = have > 0 ? { Range: `bytes=${have}-` } : undefined
@@ -138,7 +139,7 @@ async function downloadFile(
     const size = statSync(part).size
     if (size !== info.size) throw new Failure(`${info.path} changed while it was copied: try again.`)
     await rename(part, target)
-    progress.done(`Copied ${info.name} (${formatBytes(info.size)})`)
+    progress.done(`Copied ${printablePath(info.name)} (${formatBytes(info.size)})`)
   } catch (error) {
     progress.failed()
     throw error

@@ -320,6 +320,14 @@ export class Machines {
     await unmark(dir, 'used')
   }
 
+  /** Returns the bytes on the disk that a machine has written, and those of the volumes that it can write to. */
+  async diskUsedBytes({ machineId, pid, volumes }: LiveMachine): Promise<number> {
+    const { driver, volumes: bindings } = this.#options
+    const writable = volumes.list().filter(({ isBound, isReadOnly }) => isBound && !isReadOnly)
+    const slots = writable.map(({ slot }) => slot)
+    return (await driver.diskUsedBytes(pid)) + (await bindings.usedBytes(machineId, slots))
+  }
+
   /** Finds the machines of a former server (see `recoverMachines`) and removes those that are not kept. */
   async recover(wanted: Wanted): Promise<{ warm: LiveMachine[]; unlisted: Set<string> }> {
     const { cgroups, slots, onError } = this.#options

@@ -1,4 +1,3 @@
-import type { Driver } from '../engine/driver.ts'
 import type { Machines } from '../machines/machines.ts'
 import type { CheckpointTiers } from '../persistence/checkpoint-tiers.ts'
 import type { FrozenMachines } from '../persistence/frozen-machines.ts'
@@ -10,7 +9,6 @@ export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled'
   dir: string
   floorMB: number
   machines: Machines
-  driver: Driver
   frozenMachines: FrozenMachines
   tiers: CheckpointTiers
 }
@@ -20,7 +18,7 @@ export interface NodeDiskGuardOptions extends Pick<DiskGuardOptions, 'onStalled'
  * free space.
  */
 export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptions): DiskGuard {
-  const { machines, driver, frozenMachines, tiers, onStalled, onError } = options
+  const { machines, frozenMachines, tiers, onStalled, onError } = options
   return new DiskGuard({
     onError,
     onStalled(machine, reason) {
@@ -33,7 +31,7 @@ export function createDiskGuard({ dir, floorMB, ...options }: NodeDiskGuardOptio
     floorBytes: floorMB * 2 ** 20,
     space: () => diskSpace(dir),
     running: () => machines.running(),
-    usedBytes: ({ pid }) => driver.diskUsedBytes(pid),
+    usedBytes: (machine) => machines.diskUsedBytes(machine),
     isAlive: (machine) => machines.isAlive(machine),
     stall: (machine) => machines.stall(machine),
     thaw: (machine) => machines.thaw(machine),

@@ -1,4 +1,5 @@
 import { mkdirSync, readdirSync, rmdirSync } from 'node:fs'
+import { statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import {
   bindMount,
@@ -91,6 +92,12 @@ export class SlotMounts {
   /** Unmounts whatever is on a slot. Open files stay usable inside. Idempotent. */
   async unbind(machineId: string, slot: number): Promise<void> {
     await detachMounts(this.#slotOf(machineId, slot))
+  }
+
+  /** Returns the bytes that the file system on a slot uses. */
+  async usedBytes(machineId: string, slot: number): Promise<number> {
+    const { blocks, bfree, bsize } = await statfs(this.#slotOf(machineId, slot))
+    return (blocks - bfree) * bsize
   }
 
   /** Lists the slots of a machine that something is mounted on. */

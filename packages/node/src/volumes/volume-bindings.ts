@@ -48,10 +48,10 @@ export class VolumeBindings {
 
   /** Unmounts the volumes of a machine whose processes are dead, removes its slots and releases the volumes. Idempotent. */
   async close(machineId: string): Promise<void> {
-    const used = this.#used.get(machineId)
-    this.#used.delete(machineId)
+    const used = this.#take(machineId)
     await this.#options.mounts.close(machineId)
-    for (const volumeId of used?.values() ?? []) await this.#release(volumeId)
+    // those too that were bound while the mounts ended
+    for (const volumeId of [...used, ...this.#take(machineId)]) await this.#release(volumeId)
   }
 
   /** Lists the ids of machines with slots. */
@@ -115,6 +115,18 @@ export class VolumeBindings {
     if (volumeId !== undefined) await this.#release(volumeId)
   }
 
+  /** Returns the bytes that volumes in these slots use, whoever wrote them. */
+  async usedBytes(machineId: string, slots: readonly number[]): Promise<number> {
+    const { mounts, onError } = this.#options
+    const sizes = slots.map((slot) =>
+      mounts.usedBytes(machineId, slot).catch((error: unknown) => {
+        onError(error)
+        return 0
+      }),
+    )
+    return (await Promise.all(sizes)).reduce((sum, one) => sum + one, 0)
+  }
+
   /** Attaches the volumes of a machine that a former server has bound. @returns slots that a volume is bound to */
   async recover(
     machineId: string,
@@ -158,6 +170,12 @@ export class VolumeBindings {
   async #release(volumeId: string): Promise<void> {
     const { directories, onError } = this.#options
     await directories?.release(volumeId).catch(onError)
+  }
+
+  #take(machineId: string): string[] {
+    const used = this.#used.get(machineId)
+    this.#used.delete(machineId)
+    return [...(used?.values() ?? [])]
   }
 
   #usedBy(machineId: string): Map<number, string> {

@@ -75,7 +75,7 @@ export const createVolume = {
   summary: 'Create a volume, empty or with the files of another',
   body: NewVolume,
   response: { 201: VolumeAndToken },
-  errors: ['not_found', 'quota_exceeded', 'volume_unavailable', 'store_unavailable', 'disk_full'],
+  errors: ['not_found', 'conflict', 'quota_exceeded', 'volume_unavailable', 'store_unavailable', 'disk_full'],
 } satisfies Operation
 
 export const getVolume = {

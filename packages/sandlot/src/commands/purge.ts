@@ -8,6 +8,7 @@ import { createProgress } from '../progress.ts'
 import { serverLockPath } from '../server-lock.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
 import { stopServer } from '../stop-server.ts'
+import { unmountBelow } from '../unmount-below.ts'
 
 export const purgeCommand = (): Command =>
   addSettingFlags(
@@ -55,6 +56,7 @@ async function checkIsHome(home: string): Promise<void> {
 
 /** Removes a home; the lock file is removed last, so that an interrupted purge can be repeated. */
 async function removeHome(home: string): Promise<void> {
+  await unmountBelow(home)
   const names = await readdir(home)
   for (const name of names.filter((name) => join(home, name) !== serverLockPath(home)))
     await rm(join(home, name), { recursive: true, force: true })

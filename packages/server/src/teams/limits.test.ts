@@ -218,6 +218,7 @@ test('where a plan says nothing, the defaults hold: no limit, or the number of `
     unfinishedBuilds: TEAM_LIMITS.unfinishedBuilds,
     uploads: TEAM_LIMITS.uploads,
     uploadMB: null,
+    volumeMB: null,
     diffs: TEAM_LIMITS.diffs,
     volumeMB: null,
   })
@@ -285,4 +286,14 @@ test('every request for a machine tells the node the team', async () => {
   await t.act(id, 'connect', { timeout: 60 })
   await t.act(id, 'fork', { count: 2 })
   expect(t.node.owners).toEqual([teamID, teamID, teamID, teamID])
+})
+
+test('a team has 256 requests for files of volumes at a time', async () => {
+  const limits = limitsAt({ now: 0 })
+  const own = await team()
+  const releases = Array.from({ length: 256 }, () => limits.reserveVolumeRequest(own))
+  expect(() => limits.reserveVolumeRequest(own)).toThrow('256 requests')
+  limits.reserveVolumeRequest({ ...own, teamId: 'other' })
+  releases[0]!()
+  limits.reserveVolumeRequest(own)
 })

@@ -87,6 +87,8 @@ export const TEAM_LIMITS = {
   /** Size of one volume [invalid_request], and of a new one for which nothing was asked. */
   volumeMB: 1_048_576,
   defaultVolumeMB: 10_240,
+  /** Requests for files of volumes at a time, transfers included: each has some files open [rate_limited]. */
+  volumeRequests: 256,
   /** Secrets that exist [secret_limit_reached]. */
   secrets: 50,
   /** Checkpoints of a sandbox beside the newest and its snapshots; `PUT /sandboxes/{id}/keep` sets another number. */
@@ -122,6 +124,7 @@ export class TeamLimits {
   readonly #machines = new Reservations()
   readonly #diffs = new Reservations()
   readonly #rollbacks = new Reservations()
+  readonly #volumeRequests = new Reservations()
 
   constructor(options: TeamLimitsOptions) {
     this.#options = options
@@ -239,6 +242,18 @@ export class TeamLimits {
         'quota_exceeded',
         `team '${name}' would have volumes of ${toFullMB(wanted.sizeBytes)} MB, its plan allows ${limitMB}: delete some, or ask for a smaller one`,
       )
+  }
+
+  /** @returns gives it back @throws SandlotError rate_limited */
+  reserveVolumeRequest({ teamId, name }: Team): () => void {
+    const used = this.#volumeRequests.of(teamId)
+    if (used >= TEAM_LIMITS.volumeRequests)
+      throw new SandlotError(
+        'rate_limited',
+        `${used} requests of team '${name}' work on files of volumes already: try again when some are done`,
+        { retryAfterSeconds: 1 },
+      )
+    return this.#volumeRequests.add(teamId, 1)
   }
 
   /** Reserves a diff and the machines that read for it. @returns gives them back @throws SandlotError rate_limited, quota_exceeded */

@@ -35,6 +35,10 @@ export const checkVolumeToken =
     const team = await teamOf(claims.teamId)
     if (!team) throw new SandlotError('unauthorized', 'the team of this token does not exist any more')
     await limitRate(limits, Object.assign(request, { caller: { team, credential: { id: volumeID } } }), reply)
+    const release = limits.reserveVolumeRequest(team)
+    reply.raw.once('close', release)
+    // the client had gone before
+    if (reply.raw.destroyed || request.raw.destroyed) release()
   }
 
 /** Sends errors as clients of the content API read them: `code` is a word. */

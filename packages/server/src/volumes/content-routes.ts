@@ -61,6 +61,8 @@ const list =
     const { files } = volumes.storage
     const batches = await files.list(params.volumeID, pathIn(raw.url!), query.depth ?? 1)
     const text = Readable.from(asJson(batches), { objectMode: false })
+    // a generator that has not begun is not told when its client has gone
+    text.once('close', () => void batches.return(undefined))
     return reply.type('application/json; charset=utf-8').send(text as never)
   }
 

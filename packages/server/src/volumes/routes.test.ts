@@ -4,14 +4,18 @@ import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import type { VolumeStorage } from '@sandlot/protocol/node'
 import { decodeJwt } from 'jose'
+import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
-import { TEAM_LIMITS } from '../teams/limits.ts'
+import { TEAM_LIMITS, type TeamLimits } from '../teams/limits.ts'
+import type { Team } from '../teams/team.ts'
 import { newTestDatabase } from '../test-support/database.ts'
 import {
   type ServerUnderTest as Server,
   ServerUnderTest,
   serverUnderTest,
 } from '../test-support/server-under-test.ts'
+import { type Volume, VolumeRepository } from './repository.ts'
+import { VolumeService } from './service.ts'
 
 /** Where volumes are, without files: these tests are about rows, tokens and errors. */
 class StorageDouble implements VolumeStorage {
@@ -116,6 +120,30 @@ describe('a deleted volume', () => {
     expect((await t.call('POST', `/volumes/${volumeID}/restore`)).status).toBe(200)
     expect(storage.places.get(volumeID)).toBe('live')
     await t.call('DELETE', `/volumes/${volumeID}`)
+  })
+
+  test('that is restored while old ones are removed keeps its files', async () => {
+    const volume = (await create('one')).body
+    await t.call('DELETE', `/volumes/${volume.volumeID}`)
+    const other = (await create('two')).body
+    await t.call('DELETE', `/volumes/${other.volumeID}`)
+    await t.inStore(async (store) => {
+      const repository = new VolumeRepository(store)
+      const [{ teamId }] = (await repository.all()) as [Volume]
+      const service = new VolumeService({
+        repository,
+        storage,
+        limits: {} as TeamLimits,
+        usersOf: () => [],
+        logger: pino({ level: 'silent' }),
+        now: () => t.now + 25 * 3_600_000,
+      })
+      const restoring = service.restore({ teamId } as Team, volume.volumeID)
+      expect(await service.prune()).toBe(1)
+      await restoring
+    })
+    expect([...storage.places]).toEqual([[volume.volumeID, 'live']])
+    expect((await t.call('GET', '/volumes')).body).toMatchObject([{ name: 'one' }])
   })
 
   test('whose name was given to another cannot be restored', async () => {

@@ -189,14 +189,21 @@ export class VolumeService {
 
   /** Removes volumes for good that were deleted too long ago. @returns how many */
   async prune(): Promise<number> {
-    const { storage, repository, now } = this.#options
+    const { storage, repository, now, logger } = this.#options
     if (!storage) return 0
-    const old = await repository.deletedBefore(now() - this.trashMs, PRUNED_AT_ONCE)
-    for (const { volumeId } of old)
-      await this.#changes.run(volumeId, async () => {
-        await this.#forget(volumeId)
-      })
-    return old.length
+    const beforeMs = now() - this.trashMs
+    let count = 0
+    for (const { teamId, volumeId } of await repository.deletedBefore(beforeMs, PRUNED_AT_ONCE))
+      await this.#changes
+        .run(volumeId, async () => {
+          // a restore may have come before
+          const { deletedAtMs } = (await repository.find(teamId, volumeId)) ?? {}
+          if (deletedAtMs === undefined || deletedAtMs >= beforeMs) return
+          await this.#forget(volumeId)
+          count += 1
+        })
+        .catch((err: unknown) => logger.warn({ err, volumeId }, 'a deleted volume was not removed'))
+    return count
   }
 
   /** The files go first, so that nothing is left that no row names. */

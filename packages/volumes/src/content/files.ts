@@ -13,6 +13,7 @@ import type {
 import { codeOf, fileError } from '../errors.ts'
 import { DIRECTORY, openat2, pathOf, RESOLVE_NO_SYMLINKS } from '../linux/system-calls.ts'
 import type { Attachments } from '../storage/attachments.ts'
+import { KeyedQueue } from '../storage/keyed-queue.ts'
 import { ROOT, STAGING } from '../storage/layout.ts'
 import type { Logger } from '../storage/logger.ts'
 import { applyAttributes, checkAttributes } from './attributes.ts'
@@ -27,17 +28,17 @@ import {
 import { entryIn, entryOf } from './entry.ts'
 import { makeFolder, openOrMakeFolder } from './folders.ts'
 import { listTree } from './listing.ts'
+import { Operations } from './operations.ts'
 import { Staging } from './staging.ts'
 import { VolumePath } from './volume-path.ts'
 
 const AT_FDCWD = -100
-/** Operations on one volume at a time, transfers included. */
-const MAX_OPERATIONS = 64
 /** Levels of a listing, each with an open folder. */
 const MAX_DEPTH = 64
 const READ_BYTES = 256 * 1024
 /** How long a removal waits for the files to be gone; the entry is gone at once. */
 const REMOVAL_MS = 10_000
+const MAX_JOB_MS = 60 * 60_000
 
 /** A volume in use: its root, and the folder for what is not visible yet, or no longer. */
 interface OpenVolume {
@@ -50,13 +51,16 @@ interface OpenVolume {
 export class ContentFiles implements VolumeFiles {
   readonly #attachments: Attachments
   readonly #logger: Logger
-  readonly #operations = new Map<string, number>()
-  readonly #removals = new Set<Promise<void>>()
+  readonly #roomBytes: () => number
+  readonly #operations = new Operations()
+  readonly #jobs = new KeyedQueue()
+  readonly #removals = new Set<{ volumeId: string; job: Promise<void>; stop: AbortController }>()
   readonly #cleaned = new Set<string>()
-  readonly #end = new AbortController()
 
-  constructor(attachments: Attachments, logger: Logger) {
+  /** @param roomBytes bytes that may still be written to the disk that all volumes share */
+  constructor(attachments: Attachments, logger: Logger, roomBytes: () => number) {
     this.#attachments = attachments
+    this.#roomBytes = roomBytes
     this.#logger = logger
   }
 
@@ -97,12 +101,13 @@ export class ContentFiles implements VolumeFiles {
         `depth is ${depth}, it must be a whole number from 1 to ${MAX_DEPTH}`,
       )
     const path = VolumePath.parse(bytes)
-    const volume = await this.#open(volumeId)
+    const release = this.#operations.reserveFolders(volumeId, depth)
+    const volume = await this.#open(volumeId, release)
     try {
       const folder = await openFolder(volume.root, path).catch((error: unknown) => {
         throw codeOf(error) === 'ENOTDIR' ? notA('directory', path) : error
       })
-      return closing(listTree(folder, path, depth), volume)
+      return await begun(closing(await begun(listTree(folder, path, depth)), volume))
     } catch (error) {
       await volume.close()
       throw fileError(error, String(path))
@@ -181,16 +186,32 @@ export class ContentFiles implements VolumeFiles {
         ? openOrMakeFolder(root, path.parent, { uid, gid })
         : openFolder(root, path.parent)
       return withDescriptor(opening, async (parent) => {
-        await staging.write({ parent, path, content, attributes, force })
+        await staging.write({ parent, path, content, attributes, force, roomBytes: this.#roomBytes })
         return entryIn(parent, path)
       })
     })
   }
 
+  /** Works while no request and no removal touches the files of a volume, as when it is frozen. @throws SandlotError conflict */
+  whileHeld<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+    return this.#operations.whileHeld(volumeId, work)
+  }
+
+  /** Ends the work in the background on one volume; the next use of the volume after a day continues it. */
+  async stop(volumeId: string): Promise<void> {
+    this.#cleaned.delete(volumeId)
+    await this.#stop((one) => one === volumeId)
+  }
+
   /** Ends the work in the background. */
-  async close(): Promise<void> {
-    this.#end.abort()
-    await Promise.allSettled(this.#removals)
+  close(): Promise<void> {
+    return this.#stop(() => true)
+  }
+
+  async #stop(isMeant: (volumeId: string) => boolean): Promise<void> {
+    const meant = [...this.#removals].filter(({ volumeId }) => isMeant(volumeId))
+    for (const { stop } of meant) stop.abort()
+    await Promise.all(meant.map(({ job }) => job))
   }
 
   async #within<T>(
@@ -210,13 +231,11 @@ export class ContentFiles implements VolumeFiles {
   }
 
   /** @throws SandlotError not_found, volume_unavailable, rate_limited */
-  async #open(volumeId: string): Promise<OpenVolume> {
-    const count = this.#operations.get(volumeId) ?? 0
-    if (count >= MAX_OPERATIONS)
-      throw new SandlotError('rate_limited', `${count} requests work on the files of this volume already`, {
-        retryAfterSeconds: 1,
-      })
-    this.#operations.set(volumeId, count + 1)
+  async #open(volumeId: string, onClose = () => {}): Promise<OpenVolume> {
+    const end = await this.#operations.beginRequest(volumeId).catch((error: unknown) => {
+      onClose()
+      throw error
+    })
     const descriptors: number[] = []
     let isAttached = false
     let isClosed = false
@@ -225,9 +244,8 @@ export class ContentFiles implements VolumeFiles {
       isClosed = true
       for (const descriptor of descriptors) await closeDescriptor(descriptor)
       if (isAttached) this.#attachments.release(volumeId)
-      const left = this.#operations.get(volumeId)! - 1
-      if (left > 0) this.#operations.set(volumeId, left)
-      else this.#operations.delete(volumeId)
+      end()
+      onClose()
     }
     try {
       const { all } = await this.#attachments.attach(volumeId)
@@ -249,35 +267,55 @@ export class ContentFiles implements VolumeFiles {
 
   /** Removes a tree that is in the staging folder already. */
   #removeLater(volumeId: string, name: Buffer): Promise<void> {
-    return this.#inBackground(volumeId, (staging) => staging.remove(name, this.#end.signal))
+    return this.#inBackground(volumeId, (staging, signal) => staging.remove(name, signal))
   }
 
   /** Removes what processes that were killed left in the staging folder. */
   #cleanOnce(volumeId: string): void {
     if (this.#cleaned.has(volumeId)) return
     this.#cleaned.add(volumeId)
-    void this.#inBackground(volumeId, (staging) => staging.clean(this.#end.signal))
+    void this.#inBackground(volumeId, (staging, signal) => staging.clean(signal))
   }
 
-  #inBackground(volumeId: string, work: (staging: Staging) => Promise<void>): Promise<void> {
-    const job = (async () => {
-      const { all } = await this.#attachments.attach(volumeId)
-      try {
-        const folder = Buffer.from(join(all, STAGING))
-        await withDescriptor(openat2(AT_FDCWD, folder, DIRECTORY, RESOLVE_NO_SYMLINKS), (descriptor) =>
-          work(new Staging(descriptor)),
-        )
-      } finally {
-        this.#attachments.release(volumeId)
-      }
-    })()
+  /** One job of a volume at a time: others need the threads for files, too. */
+  #inBackground(
+    volumeId: string,
+    work: (staging: Staging, signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const stop = new AbortController()
+    const job = this.#jobs
+      .run(volumeId, async () => {
+        const { signal } = stop
+        const end = await this.#operations.beginInBackground(volumeId, signal)
+        // a sandbox that has a folder open may fill it for ever
+        const timer = setTimeout(() => stop.abort(), MAX_JOB_MS).unref()
+        try {
+          await this.#withStaging(volumeId, (staging) => work(staging, signal))
+        } finally {
+          clearTimeout(timer)
+          end()
+        }
+      })
       .catch((err: unknown) => {
-        if (!this.#end.signal.aborted)
+        if (!stop.signal.aborted)
           this.#logger.warn({ err, volumeId }, 'removed files of a volume still take space')
       })
-      .finally(() => this.#removals.delete(job))
-    this.#removals.add(job)
+      .finally(() => this.#removals.delete(removal))
+    const removal = { volumeId, job, stop }
+    this.#removals.add(removal)
     return job
+  }
+
+  async #withStaging(volumeId: string, work: (staging: Staging) => Promise<void>): Promise<void> {
+    const { all } = await this.#attachments.attach(volumeId)
+    try {
+      const folder = Buffer.from(join(all, STAGING))
+      await withDescriptor(openat2(AT_FDCWD, folder, DIRECTORY, RESOLVE_NO_SYMLINKS), (descriptor) =>
+        work(new Staging(descriptor)),
+      )
+    } finally {
+      this.#attachments.release(volumeId)
+    }
   }
 }
 
@@ -295,8 +333,15 @@ async function* closing(
   volume: OpenVolume,
 ): AsyncGenerator<VolumeEntry[]> {
   try {
+    yield []
     yield* listing
   } finally {
     await volume.close()
   }
+}
+
+/** Takes the first, empty batch of a generator: the `finally` of one that has not begun never runs. */
+async function begun(batches: AsyncGenerator<VolumeEntry[]>): Promise<AsyncGenerator<VolumeEntry[]>> {
+  await batches.next()
+  return batches
 }

@@ -34,18 +34,17 @@ let guest: string
 let outside: string
 
 beforeAll(async () => {
+  outside = mkdtempSync(join(tmpdir(), 'sandlot-outside-'))
+  writeFileSync(join(outside, 'secret'), 'secret')
   own = await VolumesOfTest.make()
   volumes = await own.open()
   await volumes.create(ID, { sizeBytes: 256 * MiB })
   guest = (await volumes.attach(ID)).directory
-  outside = mkdtempSync(join(tmpdir(), 'sandlot-outside-'))
-  writeFileSync(join(outside, 'secret'), 'secret')
 })
 
 afterAll(async () => {
-  await volumes.release(ID)
+  rmSync(outside, { recursive: true, force: true })
   await own.end()
-  rmSync(outside, { recursive: true })
 })
 
 const path = (value: string) => Buffer.from(value)

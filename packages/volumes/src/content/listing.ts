@@ -18,7 +18,7 @@ interface OpenFolder {
 
 /**
  * Lists an open folder and those below it down to `depth` levels, in batches. One folder of each level is open. Entries
- * that vanish meanwhile are left out, and links are listed, not followed.
+ * that vanish meanwhile are left out, and links are listed, not followed. The first batch is empty.
  * @param descriptor closed at the end
  */
 export async function* listTree(
@@ -30,6 +30,7 @@ export async function* listTree(
   /** Folders that were listed, and are still to be read: for each open folder those of its last batch. */
   const pending: VolumePath[][] = [[]]
   try {
+    yield []
     while (open.length > 0) {
       const folder = open.at(-1)!
       const next = pending.at(-1)!.pop()

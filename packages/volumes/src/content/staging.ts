@@ -4,7 +4,7 @@ import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/prom
 import { pipeline } from 'node:stream/promises'
 import { DAY_MS, SandlotError } from '@sandlot/protocol'
 import type { VolumeAttributes } from '@sandlot/protocol/node'
-import { codeOf } from '../errors.ts'
+import { codeOf, diskFull } from '../errors.ts'
 import { pathOf } from '../linux/system-calls.ts'
 import { applyAttributes } from './attributes.ts'
 import { pathIn } from './descriptors.ts'
@@ -12,6 +12,8 @@ import { removeTrees, TreeRemoval } from './tree-removal.ts'
 import type { VolumePath } from './volume-path.ts'
 
 const DEFAULT_MODE = 0o644
+/** How much is written between two looks at the disk that all volumes share. */
+const CHECK_BYTES = 8 * 2 ** 20
 /** Longer than any upload takes: the folder may belong to another server, too. */
 const LEFTOVER_AGE_MS = DAY_MS
 
@@ -24,6 +26,8 @@ export interface StagedWrite {
   attributes: VolumeAttributes
   /** Replaces an existing file. */
   force: boolean
+  /** Bytes that may still be written to the disk that all volumes share. */
+  roomBytes: () => number
 }
 
 /** The folder of a volume that no sandbox sees, for files that are not complete and for trees that are being removed. */
@@ -35,7 +39,7 @@ export class Staging {
   }
 
   /** Writes a file that appears when it is complete and on the disk. @throws EEXIST, EISDIR, ENOENT, ENOSPC … */
-  async write({ parent, path, content, attributes, force }: StagedWrite): Promise<void> {
+  async write({ parent, path, content, attributes, force, roomBytes }: StagedWrite): Promise<void> {
     const target = pathIn(parent, path.name)
     const before = await lstat(target).catch(() => undefined)
     if (before?.isDirectory()) throw new SandlotError('conflict', `path '${path}' is a directory`)
@@ -44,7 +48,7 @@ export class Staging {
     const staged = pathIn(this.#folder, Buffer.from(randomUUID()))
     const file = await open(staged, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
     try {
-      await fill(file, content)
+      await fill(file, content, roomBytes)
       const kept = before?.isFile() ? { uid: before.uid, gid: before.gid, mode: before.mode & 0o7777 } : {}
       const { uid = 0, gid = 0, mode = DEFAULT_MODE } = { ...kept, ...withoutUndefined(attributes) }
       await applyAttributes(file.fd, { uid, gid, mode })
@@ -91,9 +95,27 @@ export class Staging {
   }
 }
 
-/** Writes a stream to a file, and leaves the file open. */
-async function fill(file: FileHandle, content: NodeJS.ReadableStream): Promise<void> {
-  await pipeline(content, createWriteStream('', { fd: file.fd, autoClose: false, highWaterMark: 256 * 1024 }))
+/** Writes a stream to a file, and leaves the file open. @throws SandlotError disk_full */
+async function fill(
+  file: FileHandle,
+  content: NodeJS.ReadableStream,
+  roomBytes: () => number,
+): Promise<void> {
+  const target = createWriteStream('', { fd: file.fd, autoClose: false, highWaterMark: 256 * 1024 })
+  await pipeline(content, (chunks) => whileThereIsRoom(chunks, roomBytes), target)
+}
+
+async function* whileThereIsRoom(
+  chunks: AsyncIterable<string | Buffer>,
+  roomBytes: () => number,
+): AsyncGenerator<string | Buffer> {
+  let uncheckedBytes = 0
+  for await (const chunk of chunks) {
+    if (uncheckedBytes === 0 && roomBytes() <= 0) throw diskFull()
+    uncheckedBytes += chunk.length
+    if (uncheckedBytes >= CHECK_BYTES) uncheckedBytes = 0
+    yield chunk
+  }
 }
 
 /** Gives a file its name unless something has it. @throws EEXIST */

@@ -9,7 +9,9 @@ export function runCommand(
   args: readonly string[],
   timeoutMs = TIMEOUT_MS,
 ): Promise<string> {
-  const options = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES } as const
+  // callers look for English messages
+  const env = { ...process.env, LC_ALL: 'C' }
+  const options = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: MAX_OUTPUT_BYTES, env } as const
   return new Promise((resolve, reject) => {
     execFile(program, args, options, (error, stdout, stderr) => {
       if (!error) return resolve(stdout)

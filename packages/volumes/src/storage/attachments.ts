@@ -54,8 +54,9 @@ export interface AttachmentsOptions {
 export class Attachments {
   readonly #options: AttachmentsOptions
   readonly #attached = new Map<string, Attachment>()
-  /** Volumes that are being unmounted. */
+  /** Volumes that are being unmounted, or worked on while they are not mounted. */
   readonly #ending = new Map<string, Promise<void>>()
+  #isClosed = false
 
   constructor(options: AttachmentsOptions) {
     this.#options = options
@@ -81,7 +82,8 @@ export class Attachments {
 
   /** @throws SandlotError not_found, volume_unavailable */
   async attach(volumeId: string): Promise<AttachedVolume> {
-    await this.#ending.get(volumeId)
+    for (let ending = this.#ending.get(volumeId); ending; ending = this.#ending.get(volumeId)) await ending
+    if (this.#isClosed) throw new SandlotError('volume_unavailable', 'the server is shutting down')
     const known = this.#attached.get(volumeId)
     const attachment = known ?? { users: 0, ready: this.#mount(volumeId) }
     this.#attached.set(volumeId, attachment)
@@ -107,16 +109,21 @@ export class Attachments {
     if (attachment.users === 0) this.#endLater(volumeId, attachment)
   }
 
-  /** Unmounts a volume now. @throws SandlotError conflict when it is in use */
-  async detach(volumeId: string): Promise<void> {
+  /**
+   * Unmounts a volume and works on it; nothing attaches it meanwhile: programs such as `e2fsck` destroy a file system that
+   * is mounted while they run. @throws SandlotError conflict when it is in use
+   */
+  async whileDetached<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+    for (let ending = this.#ending.get(volumeId); ending; ending = this.#ending.get(volumeId)) await ending
     const attachment = this.#attached.get(volumeId)
     if (attachment && attachment.users > 0)
       throw new SandlotError(
         'conflict',
         `volume '${volumeId}' is in use by ${attachment.users} operations or sandboxes`,
       )
-    if (attachment) await this.#end(volumeId, attachment)
-    await this.#ending.get(volumeId)
+    const working = this.#takeOff(volumeId, attachment).then(work)
+    this.#endWith(volumeId, working)
+    return working
   }
 
   /** The block device of a volume that is attached and has an image. */
@@ -134,6 +141,7 @@ export class Attachments {
 
   /** Unmounts what is not in use. Sandboxes keep what they have. */
   async close(): Promise<void> {
+    this.#isClosed = true
     for (const [volumeId, attachment] of this.#attached) {
       clearTimeout(attachment.idle)
       if (attachment.users === 0) await this.#end(volumeId, attachment)
@@ -155,16 +163,30 @@ export class Attachments {
   }
 
   async #end(volumeId: string, attachment: Attachment): Promise<void> {
-    clearTimeout(attachment.idle)
     if (this.#attached.get(volumeId) !== attachment) return
+    await this.#endWith(volumeId, this.#takeOff(volumeId, attachment))
+  }
+
+  /** Unmounts a volume without users. */
+  async #takeOff(volumeId: string, attachment: Attachment | undefined): Promise<void> {
+    if (!attachment) return
+    clearTimeout(attachment.idle)
     this.#attached.delete(volumeId)
-    const { logger } = this.#options
-    const ending = attachment.ready
+    await attachment.ready
       .then(() => this.#unmount(volumeId))
-      .catch((err: unknown) => logger.warn({ err, volumeId }, 'a volume was not unmounted'))
-      .finally(() => this.#ending.delete(volumeId))
+      .catch((err: unknown) => this.#options.logger.warn({ err, volumeId }, 'a volume was not unmounted'))
+  }
+
+  /** Lets those that want to attach the volume wait for work that needs it unmounted. */
+  #endWith(volumeId: string, working: Promise<unknown>): Promise<void> {
+    const ending = working
+      .then(
+        () => {},
+        () => {},
+      )
+      .then(() => void this.#ending.delete(volumeId))
     this.#ending.set(volumeId, ending)
-    await ending
+    return ending
   }
 
   async #mount(volumeId: string): Promise<void> {

@@ -78,7 +78,7 @@ export class VolumeLayout {
     await syncFolder(this.#folderOf(to))
   }
 
-  /** Gives a volume up: its folder is now among those of `leftovers`. Unknown ids resolve. */
+  /** Gives a volume up: its folder is now in `removing`. Unknown ids resolve. */
   async discard(volumeId: string): Promise<void> {
     for (const state of ['live', 'trash'] as const) {
       await rename(this.#path(state, volumeId), join(this.#folderOf('removing'), randomUUID())).catch(
@@ -93,6 +93,11 @@ export class VolumeLayout {
   /** Folder for what can be removed. */
   get removing(): string {
     return this.#folderOf('removing')
+  }
+
+  /** Gives a folder of `begin` up: it is now in `removing`. One that was published resolves. */
+  async abandon(folder: string): Promise<void> {
+    await rename(folder, join(this.removing, randomUUID())).catch(() => {})
   }
 
   /** Discards what a process that has ended was creating. */

@@ -7,10 +7,11 @@ import {
   rmdirSync,
   statfsSync,
   statSync,
+  truncateSync,
   writeFileSync,
 } from 'node:fs'
 import { join } from 'node:path'
-import { Readable } from 'node:stream'
+import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { mounts } from '../linux/mount-info.ts'
@@ -165,6 +166,34 @@ test('a volume that is not in use grows, and keeps its files', async () => {
   await volumes.release('v1')
 })
 
+test('room that a failed growth has left is not taken by a later, smaller one', async () => {
+  const volumes = await newVolume()
+  // as after a growth that Linux refused, whose size was given back
+  truncateSync(join(own.dir, 'live/v1/image'), 1024 * MiB)
+  await volumes.grow('v1', 128 * MiB)
+  const { directory } = await volumes.attach('v1')
+  expect(sizeOf(directory)).toBeGreaterThan(100 * MiB)
+  expect(sizeOf(directory)).toBeLessThan(128 * MiB)
+  await volumes.release('v1')
+})
+
+test('a volume that is read while it grows stays whole', async () => {
+  const volumes = await newVolume('v1', { idleMs: 10 })
+  await put(volumes, 'v1', '/a', 'kept')
+  let isGrowing = true
+  // refused where Linux does not let a volume in use grow
+  const growing = volumes
+    .grow('v1', 512 * MiB)
+    .catch(() => {})
+    .finally(() => (isGrowing = false))
+  while (isGrowing) expect(await get(volumes, 'v1', '/a')).toBe('kept')
+  await growing
+  await expect.poll(async () => (await ownMounts()).length).toBe(0)
+  expect(() =>
+    execFileSync('e2fsck', ['-f', '-n', join(own.dir, 'live/v1/image')], { stdio: 'ignore' }),
+  ).not.toThrow()
+})
+
 /** Linux wants it for online growth; the build machines lack it. */
 const CAP_SYS_RESOURCE = 24n
 const mayGrowOnline = (): boolean => {
@@ -193,6 +222,34 @@ test('a copy has the files of one moment, another size, and a life of its own', 
   const { directory } = await volumes.attach('v2')
   expect(sizeOf(directory)).toBeGreaterThan(100 * MiB)
   await volumes.release('v2')
+})
+
+test('two copies of one volume at a time are both made', async () => {
+  const volumes = await newVolume()
+  await put(volumes, 'v1', '/a', 'x')
+  const ids = ['v2', 'v3']
+  await Promise.all(ids.map((id) => volumes.create(id, { sizeBytes: 64 * MiB, from: 'v1' })))
+  for (const id of ids) expect(await get(volumes, id, '/a')).toBe('x')
+})
+
+test('a copy does not begin in the middle of an upload, which would wait in a thread of the server', async () => {
+  const volumes = await newVolume()
+  const content = new PassThrough()
+  content.write('half')
+  const writing = volumes.files.write('v1', Buffer.from('/a'), content, {}, true)
+  const copying = volumes.create('v2', { sizeBytes: 64 * MiB, from: 'v1' })
+  await put(volumes, 'other', '/a', 'x').catch(() => {})
+  content.end()
+  await writing
+  await copying
+  expect(await get(volumes, 'v2', '/a')).toBe('half')
+})
+
+test('a listing that is ended before it was read gives everything back', async () => {
+  const volumes = await newVolume()
+  for (let count = 0; count < 65; count += 1)
+    await (await volumes.files.list('v1', Buffer.from('/'), 1)).return(undefined)
+  await volumes.trash('v1')
 })
 
 test('a process that was killed leaves mounts, copies and removals that the next one takes over', async () => {
@@ -241,4 +298,57 @@ test('what a sandbox sees is mounted at a path without the content of the host',
   await volumes.attach('v1')
   expect(readdirSync(seen('v1'))).toEqual([])
   await volumes.release('v1')
+})
+
+test('images are not opened while another server has them, and folders are', async () => {
+  await expect(own.open({ kind: 'image', lock: () => undefined })).rejects.toMatchObject({
+    errorName: 'volume_unavailable',
+  })
+  await own.open({ kind: 'folder', lock: () => undefined })
+  const locked: string[] = []
+  const lock = (path: string) => {
+    locked.push(path)
+    return { release: () => void locked.pop() }
+  }
+  const volumes = await own.open({ kind: 'image', lock })
+  expect(locked).toEqual([join(own.dir, 'lock')])
+  await volumes.close()
+  expect(locked).toEqual([])
+})
+
+test('what the host has to leave free is not taken by uploads, new volumes and copies', async () => {
+  let roomBytes = Number.POSITIVE_INFINITY
+  const volumes = await newVolume('v1', { roomBytes: () => roomBytes })
+  await put(volumes, 'v1', '/a', 'kept')
+  roomBytes = 0
+  const full = { errorName: 'disk_full' }
+  await expect(put(volumes, 'v1', '/a', 'new')).rejects.toMatchObject(full)
+  await expect(volumes.create('v2', { sizeBytes: 64 * MiB })).rejects.toMatchObject(full)
+  await expect(volumes.create('v3', { sizeBytes: 64 * MiB, from: 'v1' })).rejects.toMatchObject(full)
+  expect(await get(volumes, 'v1', '/a')).toBe('kept')
+  await volumes.files.remove('v1', Buffer.from('/a'))
+})
+
+test('a volume that cannot be made leaves nothing on the disk', async () => {
+  const volumes = await newVolume()
+  // larger than ext4 can be
+  await expect(volumes.create('v2', { sizeBytes: 2 ** 62 })).rejects.toThrow()
+  await expect(volumes.create('v3', { sizeBytes: 2 ** 62, from: 'v1' })).rejects.toThrow()
+  expect(readdirSync(join(own.dir, 'creating'))).toEqual([])
+  await expect.poll(() => readdirSync(join(own.dir, 'removing'))).toEqual([])
+})
+
+test('files that are still being removed do not keep a volume from the trash', async () => {
+  const volumes = await newVolume()
+  const { directory } = await volumes.attach('v1')
+  for (let folder = 0; folder < 100; folder += 1) {
+    mkdirSync(join(directory, 'd', String(folder)), { recursive: true })
+    for (let file = 0; file < 30; file += 1)
+      writeFileSync(join(directory, 'd', String(folder), String(file)), '')
+  }
+  const removing = volumes.files.remove('v1', Buffer.from('/d'))
+  await expect.poll(() => existsSync(join(directory, 'd'))).toBe(false)
+  await volumes.release('v1')
+  await expect.poll(() => volumes.trash('v1').then(() => 'trashed', String)).toBe('trashed')
+  await removing
 })

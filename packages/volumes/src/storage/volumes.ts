@@ -4,7 +4,7 @@ import { SandlotError } from '@sandlot/protocol'
 import type { NewVolume, VolumeStorage } from '@sandlot/protocol/node'
 import { ContentFiles } from '../content/files.ts'
 import { removeTrees } from '../content/tree-removal.ts'
-import { codeOf } from '../errors.ts'
+import { codeOf, diskFull } from '../errors.ts'
 import { FIRST_ID, openIdMap } from '../linux/id-map.ts'
 import { Attachments } from './attachments.ts'
 import {
@@ -15,6 +15,7 @@ import {
   hasDevice,
   makeImage,
   makeTopFolders,
+  syncFile,
 } from './image.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { IMAGE, TREE, type VolumeDescription, VolumeLayout } from './layout.ts'
@@ -30,6 +31,13 @@ export interface VolumesOptions {
    * a limit, as hosts that share `dir` need. Default: `folder` on a network file system, else `image`.
    */
   kind?: 'image' | 'folder'
+  /**
+   * Locks a file until its release, at the latest until this process ends; undefined when another process holds it. Called
+   * for images, which two hosts must never mount. Default: nothing else uses `dir`.
+   */
+  lock?: (path: string) => { release(): void } | undefined
+  /** Bytes that may still be written to the disk of `dir`, by requests and for new volumes; not asked for a network file system. Default: any number */
+  roomBytes?: () => number
   logger: Logger
   /** How long volumes stay mounted after their last use. Default 5 minutes. */
   idleMs?: number
@@ -38,6 +46,8 @@ export interface VolumesOptions {
 /** Types of network file systems, as `statfs` names them (statfs(2)). */
 const NETWORK_TYPES = new Set([
   0x6969, 0x00c36400, 0xff534d42, 0xfe534d42, 0x65735546, 0x0bd00bd0, 0x01021997,
+  // file systems on disks that several hosts share: GFS2, OCFS2, GPFS
+  0x01161970, 0x7461636f, 0x47504653,
 ])
 
 /** The volumes of this host. */
@@ -46,9 +56,13 @@ export class Volumes implements VolumeStorage {
   readonly #options: VolumesOptions
   readonly #layout: VolumeLayout
   readonly #attachments: Attachments
+  readonly #roomBytes: () => number
   readonly #changes = new KeyedQueue()
   readonly #end = new AbortController()
   #removal: Promise<void> | undefined
+  /** The disk is that of a server, which may not answer, and limits itself. */
+  #isShared = false
+  #lock: { release(): void } | undefined
   #idMap: Promise<number> | undefined
   #description: Pick<VolumeDescription, 'kind' | 'ids'> = { kind: 'image', ids: 'mapped' }
 
@@ -63,15 +77,22 @@ export class Volumes implements VolumeStorage {
       logger,
       idleMs,
     })
-    this.files = new ContentFiles(this.#attachments, logger)
+    const { roomBytes = () => Number.POSITIVE_INFINITY } = options
+    this.#roomBytes = () => (this.#isShared ? Number.POSITIVE_INFINITY : roomBytes())
+    this.files = new ContentFiles(this.#attachments, logger, this.#roomBytes)
   }
 
-  /** Opens the volumes of a folder, and takes over what a former process has mounted. */
+  /**
+   * Opens the volumes of a folder, and takes over what a former process has mounted.
+   * @throws SandlotError volume_unavailable when another server has images in it
+   */
   static async open(options: VolumesOptions): Promise<Volumes> {
     const volumes = new Volumes(options)
     await volumes.#layout.prepare()
     const isShared = NETWORK_TYPES.has(Number((await statfs(options.dir)).type))
+    volumes.#isShared = isShared
     const kind = options.kind ?? (isShared ? 'folder' : 'image')
+    volumes.#takeLock(kind)
     volumes.#description = { kind, ids: kind === 'folder' && isShared ? 'plain' : 'mapped' }
     await volumes.#layout.discardUnfinished()
     await volumes.#attachments.reconcile()
@@ -93,14 +114,13 @@ export class Volumes implements VolumeStorage {
   create(volumeId: string, { sizeBytes, from }: NewVolume): Promise<{ copied?: 'reflink' | 'copy' }> {
     return this.#changes.run(volumeId, async () => {
       if (await this.#layout.has('live', volumeId)) return {}
+      if (this.#roomBytes() <= 0) throw diskFull()
       try {
         if (from !== undefined) return { copied: await this.#copy(volumeId, sizeBytes, from) }
         await this.#createEmpty(volumeId, sizeBytes)
         return {}
       } catch (error) {
-        throw isFull(error)
-          ? new SandlotError('disk_full', 'the disk of the volumes is full', { cause: error })
-          : error
+        throw isFull(error) ? diskFull(error) : error
       }
     })
   }
@@ -110,20 +130,17 @@ export class Volumes implements VolumeStorage {
       const { kind } = await this.#layout.describe(volumeId)
       if (kind === 'folder') return
       const image = join(this.#layout.live(volumeId), IMAGE)
-      if (await this.#isUnmounted(volumeId, image)) return growUnmounted(image, sizeBytes)
-      await this.#attachments.attach(volumeId)
-      try {
-        await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
-      } finally {
-        this.#attachments.release(volumeId)
-      }
+      await this.#growMounted(volumeId, image, sizeBytes).catch(async (error: unknown) => {
+        const isRefused = error instanceof SandlotError && error.errorName === 'volume_unavailable'
+        if (!isRefused || !(await this.#growUnmounted(volumeId, image, sizeBytes))) throw error
+      })
     })
   }
 
   trash(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
-      await this.#attachments.detach(volumeId)
-      await this.#layout.move(volumeId, 'live', 'trash')
+      await this.files.stop(volumeId)
+      await this.#attachments.whileDetached(volumeId, () => this.#layout.move(volumeId, 'live', 'trash'))
     })
   }
 
@@ -133,8 +150,8 @@ export class Volumes implements VolumeStorage {
 
   remove(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
-      await this.#attachments.detach(volumeId)
-      await this.#layout.discard(volumeId)
+      await this.files.stop(volumeId)
+      await this.#attachments.whileDetached(volumeId, () => this.#layout.discard(volumeId))
       this.#removeLeftovers()
     })
   }
@@ -154,18 +171,46 @@ export class Volumes implements VolumeStorage {
     await this.#removal
     await this.files.close()
     await this.#attachments.close()
+    this.#lock?.release()
+  }
+
+  #takeLock(kind: VolumeDescription['kind']): void {
+    const { dir, lock } = this.#options
+    if (kind === 'folder' || !lock) return
+    this.#lock = lock(join(dir, 'lock'))
+    if (!this.#lock)
+      throw new SandlotError(
+        'volume_unavailable',
+        `another server uses the volumes in ${dir}: only volumeKind=folder lets several do so`,
+      )
   }
 
   async #createEmpty(volumeId: string, sizeBytes: number): Promise<void> {
     const { kind, ids } = this.#description
     const firstId = ids === 'mapped' ? FIRST_ID : 0
-    const folder = await this.#layout.begin({ version: 1, kind, ids })
-    if (kind === 'image') await makeImage(join(folder, IMAGE), sizeBytes, firstId)
-    else {
+    await this.#make(volumeId, { version: 1, kind, ids }, async (folder) => {
+      if (kind === 'image') return makeImage(join(folder, IMAGE), sizeBytes, firstId)
       await mkdir(join(folder, TREE), { mode: 0o700 })
       await makeTopFolders(join(folder, TREE), firstId)
+    })
+  }
+
+  /** Makes a volume of what `fill` puts in a folder; nothing is left when that fails. */
+  async #make<T>(
+    volumeId: string,
+    description: VolumeDescription,
+    fill: (folder: string) => Promise<T>,
+  ): Promise<T> {
+    const folder = await this.#layout.begin(description)
+    try {
+      const result = await fill(folder)
+      await this.#layout.publish(folder, volumeId)
+      return result
+    } catch (error) {
+      await this.#layout.abandon(folder)
+      this.#removeLeftovers()
+      throw error
     }
-    await this.#layout.publish(folder, volumeId)
   }
 
   async #copy(volumeId: string, sizeBytes: number, from: string): Promise<'reflink' | 'copy'> {
@@ -177,24 +222,40 @@ export class Volumes implements VolumeStorage {
       )
     const { all } = await this.#attachments.attach(from)
     try {
-      const folder = await this.#layout.begin(description)
-      const copied = await copyImage(join(this.#layout.live(from), IMAGE), all, join(folder, IMAGE))
-      await growUnmounted(join(folder, IMAGE), sizeBytes)
-      await this.#layout.publish(folder, volumeId)
-      return copied
+      return await this.#make(volumeId, description, async (folder) => {
+        const [image, copy] = [join(this.#layout.live(from), IMAGE), join(folder, IMAGE)]
+        // a file system that is frozen cannot be frozen again
+        const copied = await this.files.whileHeld(from, () => copyImage(image, all, copy, this.#roomBytes))
+        await growUnmounted(copy, sizeBytes)
+        await syncFile(copy)
+        return copied
+      })
     } finally {
       this.#attachments.release(from)
     }
   }
 
-  /** Unmounts a volume that is not in use. @returns false when something on this host has it mounted still */
-  async #isUnmounted(volumeId: string, image: string): Promise<boolean> {
+  /** Preferred, as Linux writes a journal: a crash in the middle destroys nothing, unlike one of `resize2fs` on a file. */
+  async #growMounted(volumeId: string, image: string, sizeBytes: number): Promise<void> {
+    await this.#attachments.attach(volumeId)
     try {
-      await this.#attachments.detach(volumeId)
-    } catch {
-      return false
+      await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
+    } finally {
+      this.#attachments.release(volumeId)
     }
-    return !(await hasDevice(image))
+  }
+
+  /** Grows a volume that is not in use. @returns false when something on this host has it mounted still */
+  async #growUnmounted(volumeId: string, image: string, sizeBytes: number): Promise<boolean> {
+    const grow = async () => {
+      if (await hasDevice(image)) return false
+      await growUnmounted(image, sizeBytes)
+      return true
+    }
+    return this.#attachments.whileDetached(volumeId, grow).catch((error: unknown) => {
+      if (error instanceof SandlotError && error.errorName === 'conflict') return false
+      throw error
+    })
   }
 
   /** One job at a time; the next start continues what a process leaves. */

@@ -1,11 +1,16 @@
 import { randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { existsSync } from 'node:fs'
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { removeMounts } from '../storage/remove-mounts.ts'
 import { Volumes, type VolumesOptions } from '../storage/volumes.ts'
 
 export const quietLogger = { info() {}, warn() {} }
+
+const RUN = '/run'
+/** Followed by the id of the process and a random part. */
+const PREFIX = 'sandlot-test-'
 
 /** Folders for the volumes of one test file, which `end` removes with all mounts. */
 export class VolumesOfTest {
@@ -15,10 +20,11 @@ export class VolumesOfTest {
 
   private constructor(dir: string) {
     this.dir = dir
-    this.mountDir = `/run/sandlot-test-${randomUUID().slice(0, 8)}`
+    this.mountDir = join(RUN, `${PREFIX}${process.pid}-${randomUUID().slice(0, 8)}`)
   }
 
   static async make(): Promise<VolumesOfTest> {
+    await removeLeftovers()
     return new VolumesOfTest(await mkdtemp(join(tmpdir(), 'sandlot-volumes-test-')))
   }
 
@@ -30,8 +36,19 @@ export class VolumesOfTest {
   }
 
   async end(): Promise<void> {
-    for (const volumes of this.#opened) await volumes.close()
-    await removeMounts(this.mountDir)
+    try {
+      for (const volumes of this.#opened) await volumes.close()
+    } finally {
+      await removeMounts(this.mountDir)
+    }
     await rm(this.dir, { recursive: true })
+  }
+}
+
+/** Ends the mounts of tests whose process was killed, which is how vitest ends one that takes too long. */
+async function removeLeftovers(): Promise<void> {
+  for (const name of await readdir(RUN)) {
+    const [, pid] = /^sandlot-test-(\d+)-[0-9a-f]{8}$/.exec(name) ?? []
+    if (pid !== undefined && !existsSync(`/proc/${pid}`)) await removeMounts(join(RUN, name)).catch(() => {})
   }
 }

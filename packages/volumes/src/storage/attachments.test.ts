@@ -1,0 +1,60 @@
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { openIdMap } from '../linux/id-map.ts'
+import { mounts } from '../linux/mount-info.ts'
+import { quietLogger, VolumesOfTest } from '../test-support/volumes-of-test.ts'
+import { Attachments } from './attachments.ts'
+import { VolumeLayout } from './layout.ts'
+
+const MiB = 2 ** 20
+
+let own: VolumesOfTest
+let attachments: Attachments
+beforeEach(async () => {
+  own = await VolumesOfTest.make()
+  await (await own.open({ kind: 'folder' })).create('v1', { sizeBytes: 64 * MiB })
+  const layout = new VolumeLayout(own.dir)
+  attachments = new Attachments({ layout, mountDir: own.mountDir, idMap: openIdMap, logger: quietLogger })
+})
+afterEach(async () => {
+  await attachments.close()
+  await own.end()
+})
+
+const mountCount = async () =>
+  (await mounts()).filter(({ mountPoint }) => mountPoint.startsWith(`${own.mountDir}/`)).length
+
+test('nothing mounts a volume while a program works on it unmounted', async () => {
+  await attachments.attach('v1')
+  attachments.release('v1')
+  const { promise: working, resolve: endWork } = Promise.withResolvers<void>()
+  const seen: number[] = []
+  const work = attachments.whileDetached('v1', async () => {
+    await working
+    seen.push(await mountCount())
+  })
+  const attaching = attachments.attach('v1')
+  endWork()
+  await work
+  await attaching
+  expect(seen).toEqual([0])
+  expect(await mountCount()).toBe(3)
+  await expect(attachments.whileDetached('v1', async () => {})).rejects.toMatchObject({
+    errorName: 'conflict',
+  })
+  attachments.release('v1')
+})
+
+test('work that fails while a volume is unmounted does not keep others from it', async () => {
+  const failing = attachments.whileDetached('v1', async () => {
+    throw new Error('failed')
+  })
+  await expect(failing).rejects.toThrow('failed')
+  await attachments.attach('v1')
+  attachments.release('v1')
+})
+
+test('nothing is mounted after the end', async () => {
+  await attachments.close()
+  await expect(attachments.attach('v1')).rejects.toMatchObject({ errorName: 'volume_unavailable' })
+  expect(await mountCount()).toBe(0)
+})
