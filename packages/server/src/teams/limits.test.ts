@@ -220,7 +220,6 @@ test('where a plan says nothing, the defaults hold: no limit, or the number of `
     uploadMB: null,
     volumeMB: null,
     diffs: TEAM_LIMITS.diffs,
-    volumeMB: null,
   })
 })
 
