@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { basename, dirname, join } from 'node:path'
 import { FolderArchives, LocalNode } from '@sandlot/node'
 import { SandlotError } from '@sandlot/protocol'
-import type { VolumeDirectories } from '@sandlot/protocol/node'
+import { FIRST_VOLUME_ID, type VolumeDirectories } from '@sandlot/protocol/node'
 import { loadConfig } from '@sandlot/sandlot/config'
 import { buildCacheLimits } from '@sandlot/sandlot/machine'
 import { removeMachines } from '@sandlot/sandlot/remove-machines'
@@ -12,9 +12,6 @@ import { runscVersion } from '@sandlot/sandlot/setup/runsc'
 import { unmountBelow } from '@sandlot/sandlot/unmount-below'
 import pino from 'pino'
 import { CHECKOUT, rangeOf } from '../server.ts'
-
-/** Owner on disk of files of root in sandboxes. */
-const FIRST_VOLUME_ID = 100_000
 
 const silent = {
   async step(_name: string, work: (step: { update(): void }) => Promise<string>) {

@@ -1,14 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
+import { FIRST_VOLUME_ID, VOLUME_IDS } from '@sandlot/protocol/node'
 import { type IdMapping, openIdMap } from '../host/id-map.ts'
 import type { IdRange } from '../machines/host-ids.ts'
-
-/**
- * Owner on the disk of files that belong to root in sandboxes; user n of a sandbox is this plus n. Not 0, so that a
- * program that a sandbox made setuid never runs as root of the host. Existing volumes depend on the value.
- */
-export const FIRST_VOLUME_ID = 100_000
-/** Number of users that files of volumes can belong to. */
-export const VOLUME_IDS = 65_536
 
 export interface VolumeIdsOptions {
   /** User of the host that the kernel of a slot runs as. Absent: root of this server. */

@@ -1,3 +1,12 @@
+/**
+ * Owner on the disk of files that belong to root in sandboxes; user n of a sandbox is this plus n. Not 0, so that a
+ * program that a sandbox made setuid never runs as root of the host. Fixed forever: another number would turn the owners
+ * of all files of existing volumes into strangers.
+ */
+export const FIRST_VOLUME_ID = 100_000
+/** Number of users, and of groups, that files of volumes can belong to. */
+export const VOLUME_IDS = 65_536
+
 /** A volume in the file system of a sandbox. */
 export interface VolumeMount {
   volumeId: string

@@ -1,7 +1,6 @@
 import { chmod, chown } from 'node:fs/promises'
 import { SandlotError } from '@sandlot/protocol'
-import type { VolumeAttributes } from '@sandlot/protocol/node'
-import { LARGEST_ID } from '../linux/id-map.ts'
+import { VOLUME_IDS, type VolumeAttributes } from '@sandlot/protocol/node'
 import { pathOf } from '../linux/system-calls.ts'
 import { statDescriptor } from './descriptors.ts'
 
@@ -18,8 +17,8 @@ export function checkAttributes({ uid, gid, mode }: VolumeAttributes): void {
         `${name} is ${value}, it must be a whole number from 0 to ${largest}`,
       )
   }
-  check('uid', uid, LARGEST_ID)
-  check('gid', gid, LARGEST_ID)
+  check('uid', uid, VOLUME_IDS - 1)
+  check('gid', gid, VOLUME_IDS - 1)
   check('mode', mode, LARGEST_MODE)
 }
 

@@ -8,7 +8,7 @@ export interface VolumeDescription {
   version: 1
   /** `image`: a file with a file system of its own; `folder`: a folder of the file system of the volumes. */
   kind: 'image' | 'folder'
-  /** `mapped`: owners on disk begin at `FIRST_ID`; `plain`: they are those that sandboxes see. */
+  /** `mapped`: owners on disk begin at `FIRST_VOLUME_ID`; `plain`: they are those that sandboxes see. */
   ids: 'mapped' | 'plain'
 }
 

@@ -1,11 +1,11 @@
 import { mkdir, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { NewVolume, VolumeStorage } from '@sandlot/protocol/node'
+import { FIRST_VOLUME_ID, type NewVolume, type VolumeStorage } from '@sandlot/protocol/node'
 import { ContentFiles } from '../content/files.ts'
 import { removeTrees } from '../content/tree-removal.ts'
 import { codeOf, diskFull } from '../errors.ts'
-import { FIRST_ID, openIdMap } from '../linux/id-map.ts'
+import { openIdMap } from '../linux/id-map.ts'
 import { Attachments } from './attachments.ts'
 import {
   bytesOnDisk,
@@ -187,7 +187,7 @@ export class Volumes implements VolumeStorage {
 
   async #createEmpty(volumeId: string, sizeBytes: number): Promise<void> {
     const { kind, ids } = this.#description
-    const firstId = ids === 'mapped' ? FIRST_ID : 0
+    const firstId = ids === 'mapped' ? FIRST_VOLUME_ID : 0
     await this.#make(volumeId, { version: 1, kind, ids }, async (folder) => {
       if (kind === 'image') return makeImage(join(folder, IMAGE), sizeBytes, firstId)
       await mkdir(join(folder, TREE), { mode: 0o700 })
