@@ -1,3 +1,4 @@
+import { EventEmitter, once } from 'node:events'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
@@ -54,6 +55,8 @@ export interface AttachmentsOptions {
 export class Attachments {
   readonly #options: AttachmentsOptions
   readonly #attached = new Map<string, Attachment>()
+  /** Emits the id of a volume whose last user has gone. */
+  readonly #freed = new EventEmitter()
   /** Volumes that are being unmounted, or worked on while they are not mounted. */
   readonly #ending = new Map<string, Promise<void>>()
   #isClosed = false
@@ -106,20 +109,25 @@ export class Attachments {
     const attachment = this.#attached.get(volumeId)
     if (!attachment || attachment.users === 0) return
     attachment.users -= 1
-    if (attachment.users === 0) this.#endLater(volumeId, attachment)
+    if (attachment.users > 0) return
+    this.#endLater(volumeId, attachment)
+    this.#freed.emit(volumeId)
   }
 
   /**
    * Unmounts a volume and works on it; nothing attaches it meanwhile: programs such as `e2fsck` destroy a file system that
-   * is mounted while they run. @throws SandlotError conflict when it is in use
+   * is mounted while they run.
+   * @param patienceMs how long to wait for users of the volume, such as a sandbox whose machine still ends; default 0
+   * @throws SandlotError conflict when it is in use
    */
-  async whileDetached<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+  async whileDetached<T>(volumeId: string, work: () => Promise<T>, patienceMs = 0): Promise<T> {
+    if (patienceMs > 0) await this.#waitUntilFree(volumeId, patienceMs)
     for (let ending = this.#ending.get(volumeId); ending; ending = this.#ending.get(volumeId)) await ending
     const attachment = this.#attached.get(volumeId)
     if (attachment && attachment.users > 0)
       throw new SandlotError(
         'conflict',
-        `volume '${volumeId}' is in use by ${attachment.users} operations or sandboxes`,
+        `volume '${volumeId}' is in use by ${attachment.users} sandboxes or requests`,
       )
     const working = this.#takeOff(volumeId, attachment).then(work)
     this.#endWith(volumeId, working)
@@ -147,6 +155,12 @@ export class Attachments {
       if (attachment.users === 0) await this.#end(volumeId, attachment)
     }
     await Promise.all(this.#ending.values())
+  }
+
+  async #waitUntilFree(volumeId: string, patienceMs: number): Promise<void> {
+    const signal = AbortSignal.timeout(patienceMs)
+    while (this.#attached.get(volumeId)?.users && !signal.aborted)
+      await once(this.#freed, volumeId, { signal }).catch(() => {})
   }
 
   #adopt(volumeId: string): void {

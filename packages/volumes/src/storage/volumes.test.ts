@@ -116,7 +116,7 @@ test('overwriting keeps owner and mode', async () => {
 })
 
 test('a volume in use cannot go to the trash; one in the trash comes back as it was', async () => {
-  const volumes = await newVolume()
+  const volumes = await newVolume('v1', { patienceMs: 10 })
   await put(volumes, 'v1', '/a', 'kept')
   await volumes.attach('v1')
   await expect(volumes.trash('v1')).rejects.toMatchObject({ errorName: 'conflict' })
@@ -148,6 +148,17 @@ test('removing the folder of a volume recursively is not what ends a volume that
   const other = await own.open()
   expect(await get(other, 'v1', '/a')).toBe('kept')
   await volumes.release('v1')
+})
+
+test('a volume goes to the trash as soon as its last user has gone', async () => {
+  const volumes = await newVolume()
+  await volumes.attach('v1')
+  await volumes.attach('v1')
+  const trashed = volumes.trash('v1')
+  await volumes.release('v1')
+  await volumes.release('v1')
+  await trashed
+  await expect(volumes.attach('v1')).rejects.toMatchObject({ errorName: 'not_found' })
 })
 
 const sizeOf = (directory: string): number => {

@@ -41,7 +41,11 @@ export interface VolumesOptions {
   logger: Logger
   /** How long volumes stay mounted after their last use. Default 5 minutes. */
   idleMs?: number
+  /** How long `trash` and `remove` wait for machines that still end, of sandboxes that are gone. Default 10 seconds. */
+  patienceMs?: number
 }
+
+const PATIENCE_MS = 10_000
 
 /** Types of network file systems, as `statfs` names them (statfs(2)). */
 const NETWORK_TYPES = new Set([
@@ -140,7 +144,7 @@ export class Volumes implements VolumeStorage {
   trash(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
       await this.files.stop(volumeId)
-      await this.#attachments.whileDetached(volumeId, () => this.#layout.move(volumeId, 'live', 'trash'))
+      await this.#whileUnused(volumeId, () => this.#layout.move(volumeId, 'live', 'trash'))
     })
   }
 
@@ -151,7 +155,7 @@ export class Volumes implements VolumeStorage {
   remove(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
       await this.files.stop(volumeId)
-      await this.#attachments.whileDetached(volumeId, () => this.#layout.discard(volumeId))
+      await this.#whileUnused(volumeId, () => this.#layout.discard(volumeId))
       this.#removeLeftovers()
     })
   }
@@ -233,6 +237,10 @@ export class Volumes implements VolumeStorage {
     } finally {
       this.#attachments.release(from)
     }
+  }
+
+  #whileUnused(volumeId: string, work: () => Promise<void>): Promise<void> {
+    return this.#attachments.whileDetached(volumeId, work, this.#options.patienceMs ?? PATIENCE_MS)
   }
 
   /** Preferred, as Linux writes a journal: a crash in the middle destroys nothing, unlike one of `resize2fs` on a file. */
