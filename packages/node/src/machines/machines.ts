@@ -289,7 +289,7 @@ export class Machines {
     try {
       await mkdir(dir, { mode: 0o700 })
       volumes.open(machineId)
-      for (const [slot, folder] of standIns) volumes.bindFolder({ machineId }, slot, folder)
+      for (const [slot, folder] of standIns) await volumes.bindFolder({ machineId }, slot, folder)
       return await work({ machineId, dir }, spec)
     } finally {
       await this.#options.cgroups.kill(cgroup).catch(this.#options.onError)
@@ -396,7 +396,7 @@ export class Machines {
     }
     machine.volumes = new VolumeTable(mounted)
     for (const [slot, folder] of standIns) {
-      volumes.bindFolder(machine, slot, folder)
+      await volumes.bindFolder(machine, slot, folder)
       if (!mounted.some((one) => one.slot === slot)) machine.volumes.reserve(slot)
     }
     if (mounted.length === 0) return

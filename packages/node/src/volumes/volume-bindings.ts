@@ -75,7 +75,7 @@ export class VolumeBindings {
     const directory = await this.#attach(volume)
     try {
       const idMap = await ids.of(machine.slot.index)
-      mounts.bind(machine.machineId, slot, directory, { isReadOnly, idMap })
+      await mounts.bind(machine.machineId, slot, directory, { isReadOnly, idMap })
     } catch (cause) {
       await this.#release(volumeId)
       const message = `volume '${name}' cannot be mounted: ${(cause as Error).message}`
@@ -102,8 +102,12 @@ export class VolumeBindings {
   }
 
   /** Binds a folder to a slot in place of a volume. */
-  bindFolder({ machineId }: Pick<BoundMachine, 'machineId'>, slot: number, directory: string): void {
-    this.#options.mounts.bind(machineId, slot, directory, {})
+  async bindFolder(
+    { machineId }: Pick<BoundMachine, 'machineId'>,
+    slot: number,
+    directory: string,
+  ): Promise<void> {
+    await this.#options.mounts.bind(machineId, slot, directory, {})
   }
 
   /** Unmounts whatever is on a slot; open files stay usable inside. Idempotent. */

@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
+import { type IdMapping, openIdMap } from '@sandlot/linux'
 import { FIRST_VOLUME_ID, VOLUME_IDS } from '@sandlot/protocol/node'
-import { type IdMapping, openIdMap } from '../host/id-map.ts'
 import type { IdRange } from '../machines/host-ids.ts'
 
 export interface VolumeIdsOptions {

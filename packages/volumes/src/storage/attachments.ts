@@ -1,9 +1,8 @@
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { bindMount, cloneMount, makePrivate, mountsIn, unmountLazily } from '@sandlot/linux'
 import { SandlotError } from '@sandlot/protocol'
 import { codeOf } from '../errors.ts'
-import { type MountInfo, mounts } from '../linux/mount-info.ts'
-import { makePrivateMount, mountCopy, unmountLazily } from '../linux/system-calls.ts'
 import { mountImage, thaw } from './image.ts'
 import { IMAGE, ROOT, TREE, type VolumeLayout } from './layout.ts'
 import type { Logger } from './logger.ts'
@@ -41,7 +40,7 @@ export interface AttachmentsOptions {
   /** Folder for mount points, in /run, for this instance alone. */
   mountDir: string
   /** Open user namespace for volumes with mapped ids. */
-  idMap: () => Promise<number>
+  idMap: () => Promise<{ readonly fd: number }>
   logger: Logger
   /** Default 5 minutes. */
   idleMs?: number
@@ -66,12 +65,13 @@ export class Attachments {
   async reconcile(): Promise<void> {
     const { mountDir, layout } = this.#options
     await mkdir(mountDir, { recursive: true, mode: 0o700 })
-    const all = await mounts()
-    if (!all.some(({ mountPoint }) => mountPoint === mountDir)) await makePrivateMount(mountDir)
+    const all = new Set(mountsIn(mountDir).map(({ target }) => target))
+    if (!all.has(mountDir)) {
+      bindMount(mountDir, mountDir)
+      makePrivate(mountDir)
+    }
     for (const volumeId of await readdir(mountDir)) {
-      const own = all.filter(({ mountPoint }) => mountPoint.startsWith(`${join(mountDir, volumeId)}/`))
-      const isMounted = (part: string) =>
-        own.some(({ mountPoint }) => mountPoint === this.#path(volumeId, part))
+      const isMounted = (part: string) => all.has(this.#path(volumeId, part))
       const isUsable = [ALL, ROOT, UNMAPPED].every(isMounted) && (await layout.has('live', volumeId))
       // a former process may have been killed while it copied the volume
       if (isMounted(ALL)) await thaw(this.#path(volumeId, ALL))
@@ -129,7 +129,7 @@ export class Attachments {
   /** The block device of a volume that is attached and has an image. */
   async deviceOf(volumeId: string): Promise<string> {
     const mountPoint = this.#path(volumeId, ALL)
-    const found = (await mounts()).findLast((mount: MountInfo) => mount.mountPoint === mountPoint)
+    const found = mountsIn(mountPoint).findLast(({ target }) => target === mountPoint)
     if (!found) throw new SandlotError('volume_unavailable', `volume '${volumeId}' is not mounted`)
     return found.source
   }
@@ -200,9 +200,9 @@ export class Attachments {
       const raw = this.#path(volumeId, RAW)
       if (kind === 'image') await mountImage(content, raw)
       const top = kind === 'image' ? raw : content
-      await mountCopy(top, this.#path(volumeId, ALL), map)
-      await mountCopy(join(top, ROOT), this.#path(volumeId, ROOT), map)
-      await mountCopy(join(top, ROOT), this.#path(volumeId, UNMAPPED), undefined)
+      await cloneMount(top, this.#path(volumeId, ALL), { idMap: map })
+      await cloneMount(join(top, ROOT), this.#path(volumeId, ROOT), { idMap: map })
+      await cloneMount(join(top, ROOT), this.#path(volumeId, UNMAPPED))
       if (kind === 'image') await unmountLazily(raw)
     } catch (cause) {
       await this.#unmount(volumeId)
@@ -213,8 +213,7 @@ export class Attachments {
   async #unmount(volumeId: string): Promise<void> {
     const { mountDir } = this.#options
     const folder = join(mountDir, volumeId)
-    const own = (await mounts()).filter(({ mountPoint }) => mountPoint.startsWith(`${folder}/`))
-    for (const { mountPoint } of own.reverse()) await unmountLazily(mountPoint)
+    for (const { target } of mountsIn(folder).reverse()) await unmountLazily(target)
     for (const part of [...PARTS.map((name) => join(folder, name)), folder]) await removeEmpty(part)
   }
 

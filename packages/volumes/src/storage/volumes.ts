@@ -1,11 +1,11 @@
-import { mkdir, statfs } from 'node:fs/promises'
+import { type FileHandle, mkdir, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { openIdMap } from '@sandlot/linux'
 import { SandlotError } from '@sandlot/protocol'
-import { FIRST_VOLUME_ID, type NewVolume, type VolumeStorage } from '@sandlot/protocol/node'
+import { FIRST_VOLUME_ID, type NewVolume, VOLUME_IDS, type VolumeStorage } from '@sandlot/protocol/node'
 import { ContentFiles } from '../content/files.ts'
 import { removeTrees } from '../content/tree-removal.ts'
 import { codeOf, diskFull } from '../errors.ts'
-import { openIdMap } from '../linux/id-map.ts'
 import { Attachments } from './attachments.ts'
 import {
   bytesOnDisk,
@@ -63,7 +63,7 @@ export class Volumes implements VolumeStorage {
   /** The disk is that of a server, which may not answer, and limits itself. */
   #isShared = false
   #lock: { release(): void } | undefined
-  #idMap: Promise<number> | undefined
+  #idMap: Promise<FileHandle> | undefined
   #description: Pick<VolumeDescription, 'kind' | 'ids'> = { kind: 'image', ids: 'mapped' }
 
   private constructor(options: VolumesOptions) {
@@ -171,6 +171,7 @@ export class Volumes implements VolumeStorage {
     await this.#removal
     await this.files.close()
     await this.#attachments.close()
+    await (await this.#idMap?.catch(() => undefined))?.close()
     this.#lock?.release()
   }
 
@@ -268,10 +269,13 @@ export class Volumes implements VolumeStorage {
     )
   }
 
-  #openIdMap(): Promise<number> {
-    this.#idMap ??= openIdMap().catch((error: unknown) => {
+  /** Files have ids from `FIRST_VOLUME_ID` on disk and from 0 in the mount. Made at the first volume, and kept. */
+  #openIdMap(): Promise<FileHandle> {
+    const mapping = { inside: FIRST_VOLUME_ID, outside: 0, count: VOLUME_IDS }
+    this.#idMap ??= openIdMap([mapping]).catch((cause: Error) => {
       this.#idMap = undefined
-      throw error
+      const message = `volumes need user namespaces, which this machine refuses: ${cause.message}`
+      throw new SandlotError('volume_unavailable', message, { cause })
     })
     return this.#idMap
   }
