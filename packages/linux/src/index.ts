@@ -3,6 +3,7 @@ export { type MountInfo, mountsIn } from './mount-info.ts'
 export {
   bindMount,
   type CloneOptions,
+  canMapIds,
   cloneMount,
   detachMount,
   detachMounts,

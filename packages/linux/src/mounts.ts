@@ -84,19 +84,35 @@ export async function mountDevice(
 export async function cloneMount(
   directory: string,
   target: string,
-  { isReadOnly = false, idMap }: CloneOptions = {},
+  options: CloneOptions = {},
 ): Promise<void> {
-  const attributes = Buffer.alloc(SIZE_OF_MOUNT_ATTR)
-  const { noSuid, noDev, readOnly, idMap: mapped } = MOUNT_ATTR
-  attributes.writeBigUInt64LE(noSuid | noDev | (isReadOnly ? readOnly : 0n) | (idMap ? mapped : 0n), 0)
-  attributes.writeBigUInt64LE(BigInt(MS.private), 16)
-  attributes.writeBigUInt64LE(BigInt(idMap?.fd ?? 0), 24)
-  const tree = await cloneTree(directory, attributes)
+  const tree = await cloneTree(directory, attributesOf(options))
   try {
     const to = [AT_FDCWD, target, MOVE_MOUNT_F_EMPTY_PATH]
     await callInThread(`mount ${directory} on ${target}`, moveMount, SYS.moveMount, tree, '', ...to)
   } finally {
     await closeDescriptor(tree)
+  }
+}
+
+/** Fills a `struct mount_attr`. */
+function attributesOf({ isReadOnly = false, idMap }: CloneOptions): Buffer {
+  const attributes = Buffer.alloc(SIZE_OF_MOUNT_ATTR)
+  const { noSuid, noDev, readOnly, idMap: mapped } = MOUNT_ATTR
+  attributes.writeBigUInt64LE(noSuid | noDev | (isReadOnly ? readOnly : 0n) | (idMap ? mapped : 0n), 0)
+  attributes.writeBigUInt64LE(BigInt(MS.private), 16)
+  attributes.writeBigUInt64LE(BigInt(idMap?.fd ?? 0), 24)
+  return attributes
+}
+
+/** Whether mounts of the file system of a folder can map ids. NFS, overlayfs and most of FUSE cannot. */
+export async function canMapIds(directory: string, idMap: { readonly fd: number }): Promise<boolean> {
+  try {
+    await closeDescriptor(await cloneTree(directory, attributesOf({ idMap })))
+    return true
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EINVAL') return false
+    throw error
   }
 }
 

@@ -2,7 +2,9 @@ import { mountsIn, openIdMap } from '@sandlot/linux'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { quietLogger, VolumesOfTest } from '../test-support/volumes-of-test.ts'
 import { Attachments } from './attachments.ts'
+import { ImageHolds } from './image-holds.ts'
 import { VolumeLayout } from './layout.ts'
+import { TemporaryNames } from './temporary-names.ts'
 
 const MiB = 2 ** 20
 
@@ -13,9 +15,11 @@ beforeEach(async () => {
   idMap = await openIdMap([{ inside: 100_000, outside: 0, count: 65_536 }])
   own = await VolumesOfTest.make()
   await (await own.open({ kind: 'folder' })).create('v1', { sizeBytes: 64 * MiB })
-  const layout = new VolumeLayout(own.dir)
+  const layout = new VolumeLayout(own.dir, new TemporaryNames('server'))
+  const holds = new ImageHolds({ layout, server: 'server', logger: quietLogger })
   attachments = new Attachments({
     layout,
+    holds,
     mountDir: own.mountDir,
     idMap: async () => idMap,
     logger: quietLogger,

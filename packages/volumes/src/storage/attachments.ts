@@ -4,7 +4,8 @@ import { bindMount, cloneMount, makePrivate, mountsIn, unmountLazily } from '@sa
 import { SandlotError } from '@sandlot/protocol'
 import { codeOf } from '../errors.ts'
 import { mountImage, thaw } from './image.ts'
-import { IMAGE, ROOT, TREE, type VolumeLayout } from './layout.ts'
+import type { ImageHolds } from './image-holds.ts'
+import { IMAGE, ROOT, TREE, type VolumeDescription, type VolumeLayout } from './layout.ts'
 import type { Logger } from './logger.ts'
 import { removeEmpty } from './remove-empty.ts'
 
@@ -22,7 +23,7 @@ const PARTS = [RAW, ALL, ROOT, UNMAPPED] as const
 interface Attachment {
   users: number
   /** Settles when the volume is mounted, and is replaced by the next change. */
-  ready: Promise<void>
+  ready: Promise<VolumeDescription>
   idle?: NodeJS.Timeout
 }
 
@@ -31,12 +32,15 @@ export interface AttachedVolume {
   directory: string
   /** What sandboxes see, with the ids on disk. */
   unmapped: string
+  /** The ids on disk are those that sandboxes see. */
+  hasPlainIds: boolean
   /** All of the volume, for the host. */
   all: string
 }
 
 export interface AttachmentsOptions {
   layout: VolumeLayout
+  holds: ImageHolds
   /** Folder for mount points, in /run, for this instance alone. */
   mountDir: string
   /** Open user namespace for volumes with mapped ids. */
@@ -75,7 +79,8 @@ export class Attachments {
       const isUsable = [ALL, ROOT, UNMAPPED].every(isMounted) && (await layout.has('live', volumeId))
       // a former process may have been killed while it copied the volume
       if (isMounted(ALL)) await thaw(this.#path(volumeId, ALL))
-      if (isUsable) this.#adopt(volumeId)
+      const description = isUsable ? await this.#keep(volumeId) : undefined
+      if (description) this.#adopt(volumeId, description)
       else await this.#unmount(volumeId)
     }
   }
@@ -89,16 +94,15 @@ export class Attachments {
     this.#attached.set(volumeId, attachment)
     attachment.users += 1
     clearTimeout(attachment.idle)
-    try {
-      await attachment.ready
-    } catch (error) {
+    const { ids } = await attachment.ready.catch((error: unknown) => {
       if (this.#attached.get(volumeId) === attachment) this.#attached.delete(volumeId)
       throw error
-    }
+    })
     return {
       directory: this.#path(volumeId, ROOT),
       unmapped: this.#path(volumeId, UNMAPPED),
       all: this.#path(volumeId, ALL),
+      hasPlainIds: ids === 'plain',
     }
   }
 
@@ -149,8 +153,21 @@ export class Attachments {
     await Promise.all(this.#ending.values())
   }
 
-  #adopt(volumeId: string): void {
-    const attachment: Attachment = { users: 0, ready: Promise.resolve() }
+  /** Takes over a volume that a former process has mounted. @returns undefined when another server has its image now */
+  async #keep(volumeId: string): Promise<VolumeDescription | undefined> {
+    const { layout, holds, logger } = this.#options
+    try {
+      const description = await layout.describe(volumeId)
+      if (description.kind === 'image') await holds.take(volumeId)
+      return description
+    } catch (err) {
+      logger.warn({ err, volumeId }, 'a volume that was mounted is not taken over')
+      return undefined
+    }
+  }
+
+  #adopt(volumeId: string, description: VolumeDescription): void {
+    const attachment: Attachment = { users: 0, ready: Promise.resolve(description) }
     this.#attached.set(volumeId, attachment)
     this.#endLater(volumeId, attachment)
   }
@@ -189,9 +206,11 @@ export class Attachments {
     return ending
   }
 
-  async #mount(volumeId: string): Promise<void> {
-    const { layout, mountDir, idMap } = this.#options
-    const { kind, ids } = await layout.describe(volumeId)
+  async #mount(volumeId: string): Promise<VolumeDescription> {
+    const { layout, mountDir, idMap, holds } = this.#options
+    const description = await layout.describe(volumeId)
+    const { kind, ids } = description
+    if (kind === 'image') await holds.take(volumeId)
     try {
       await mkdir(mountDir, { recursive: true, mode: 0o700 })
       for (const part of PARTS) await mkdir(this.#path(volumeId, part), { recursive: true, mode: 0o700 })
@@ -204,6 +223,7 @@ export class Attachments {
       await cloneMount(join(top, ROOT), this.#path(volumeId, ROOT), { idMap: map })
       await cloneMount(join(top, ROOT), this.#path(volumeId, UNMAPPED))
       if (kind === 'image') await unmountLazily(raw)
+      return description
     } catch (cause) {
       await this.#unmount(volumeId)
       throw cannotMount(volumeId, cause)
@@ -215,6 +235,7 @@ export class Attachments {
     const folder = join(mountDir, volumeId)
     for (const { target } of mountsIn(folder).reverse()) await unmountLazily(target)
     for (const part of [...PARTS.map((name) => join(folder, name)), folder]) await removeEmpty(part)
+    await this.#options.holds.release(volumeId)
   }
 
   #path(volumeId: string, part: string): string {
@@ -226,7 +247,7 @@ function cannotMount(volumeId: string, cause: unknown): SandlotError {
   const reason = codeOf(cause)
   const hint =
     reason === 'EINVAL' || reason === 'EPERM'
-      ? ': its file system does not support id-mapped mounts (Linux 5.12 with ext4, XFS or btrfs)'
+      ? ': its file system does not support id-mapped mounts on this machine (Linux 5.12 with ext4, XFS or btrfs)'
       : `: ${(cause as Error).message}`
   return new SandlotError('volume_unavailable', `volume '${volumeId}' cannot be mounted${hint}`, { cause })
 }

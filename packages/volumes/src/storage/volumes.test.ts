@@ -256,7 +256,7 @@ test('a process that was killed leaves mounts, copies and removals that the next
   await put(killed, 'v1', '/a', 'kept')
   await killed.attach('v1')
   execFileSync('fsfreeze', ['--freeze', join(own.mountDir, 'v1/all')])
-  mkdirSync(join(own.dir, 'creating/half'))
+  mkdirSync(join(own.dir, 'creating/server~former~half'))
   mkdirSync(join(own.mountDir, 'gone/root'), { recursive: true })
   const next = await own.open()
   await put(next, 'v1', '/b', 'new')
@@ -297,22 +297,6 @@ test('what a sandbox sees is mounted at a path without the content of the host',
   await volumes.attach('v1')
   expect(readdirSync(seen('v1'))).toEqual([])
   await volumes.release('v1')
-})
-
-test('images are not opened while another server has them, and folders are', async () => {
-  await expect(own.open({ kind: 'image', lock: () => undefined })).rejects.toMatchObject({
-    errorName: 'volume_unavailable',
-  })
-  await own.open({ kind: 'folder', lock: () => undefined })
-  const locked: string[] = []
-  const lock = (path: string) => {
-    locked.push(path)
-    return { release: () => void locked.pop() }
-  }
-  const volumes = await own.open({ kind: 'image', lock })
-  expect(locked).toEqual([join(own.dir, 'lock')])
-  await volumes.close()
-  expect(locked).toEqual([])
 })
 
 test('what the host has to leave free is not taken by uploads, new volumes and copies', async () => {
