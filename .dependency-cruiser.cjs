@@ -1,12 +1,13 @@
 // The arrows of the house (design.md): what each package may import, and nothing else of ours.
 const mayImport = {
   protocol: [],
-  node: ['protocol'],
+  linux: [],
+  node: ['linux', 'protocol'],
   server: ['protocol'],
   certificates: ['protocol'],
   edge: ['protocol', 'certificates'],
   egress: ['protocol', 'certificates'],
-  volumes: ['protocol'],
+  volumes: ['linux', 'protocol'],
   sdk: ['protocol'],
   cli: ['sdk', 'protocol'],
   sandlot: ['node', 'server', 'edge', 'egress', 'volumes', 'protocol'],

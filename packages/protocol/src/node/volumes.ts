@@ -18,17 +18,27 @@ export interface VolumeMount {
   isReadOnly?: boolean
 }
 
+/** Where an attached volume is on this host. */
+export interface AttachedDirectories {
+  /** A mount with `nosuid,nodev`, to be bound into machines. */
+  directory: string
+  /**
+   * Another one with the ids that files have on disk, which hosts with a kernel before 6.15 need when the ids of
+   * `directory` are mapped. Default: `directory`
+   */
+  unmapped?: string
+  /** Files have the ids that sandboxes see on the disk, too: the file system cannot map ids. Default false */
+  hasPlainIds?: boolean
+}
+
 /** Volumes of this host, as a node mounts them into machines. */
 export interface VolumeDirectories {
   /**
    * Makes a volume usable on this host. Each call needs a `release`; the volume stays attached for a while after the last
    * one, so that using it again costs nothing.
-   * @returns `directory`: a directory of this host that is a mount with `nosuid,nodev`, to be bound into machines.
-   * `unmapped`: another one with the ids that files have on disk, which hosts with a kernel before 6.15 need when the ids
-   * of `directory` are mapped. Default: `directory`
    * @throws SandlotError not_found (no such volume), volume_unavailable (it cannot be mounted)
    */
-  attach(volumeId: string): Promise<{ directory: string; unmapped?: string }>
+  attach(volumeId: string): Promise<AttachedDirectories>
   /** Gives back one `attach`. Unknown ids resolve. */
   release(volumeId: string): Promise<void>
 }

@@ -1,10 +1,10 @@
 import { chown, mkdir, open, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
+import { mountDevice, unmountLazily } from '@sandlot/linux'
 import { SandlotError } from '@sandlot/protocol'
 import { diskFull } from '../errors.ts'
 import { runCommand } from '../linux/command.ts'
-import { MS_NODEV, MS_NOSUID, mountDevice, unmountLazily } from '../linux/system-calls.ts'
 import { ROOT, STAGING } from './layout.ts'
 
 /** Bytes of the volume for each file that it can have: 10 GiB hold 1.3 million files. */
@@ -72,7 +72,7 @@ export async function mountImage(image: string, target: string): Promise<void> {
 async function mountOnce(image: string, target: string): Promise<void> {
   const device = await openDevice(image)
   try {
-    await mountDevice(device, target, 'ext4', MS_NOSUID | MS_NODEV, 'discard,noinit_itable')
+    await mountDevice(device, target, 'ext4', 'discard,noinit_itable')
     // a device that ended before it was mounted may have been given to another image: volumes of others
     if (!(await devicesOf(image)).includes(device)) {
       await unmountLazily(target)
