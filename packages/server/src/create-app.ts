@@ -29,6 +29,7 @@ import { type LogRoutesOptions, logRoutes } from './logs/routes.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './metrics/routes.ts'
 import { type PauseRoutesOptions, pauseRoutes } from './sandboxes/pause-routes.ts'
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandboxes/routes.ts'
+import { type VolumeMountRoutesOptions, volumeMountRoutes } from './sandboxes/volume-mount-routes.ts'
 import { type SecretRoutesOptions, secretRoutes } from './secrets/routes.ts'
 import { type SessionPageRoutesOptions, sessionPageRoutes } from './sessions/page-routes.ts'
 import { type SessionRoutesOptions, sessionRoutes } from './sessions/routes.ts'
@@ -76,6 +77,7 @@ export interface AppOptions
     SecretRoutesOptions,
     IdentityRoutesOptions,
     VolumeRoutesOptions,
+    VolumeMountRoutesOptions,
     VolumeContentRoutesOptions,
     CatalogRoutesOptions,
     ApiKeyRoutesOptions,
@@ -212,6 +214,7 @@ function addRoutesWithCaller(app: App, options: AppOptions): void {
   uploadRoutes(app, options)
   secretRoutes(app, options)
   volumeRoutes(app, options)
+  volumeMountRoutes(app, options)
   usageRoutes(app, options)
   catalogRoutes(app, options)
   apiKeyRoutes(app, options)

@@ -8,6 +8,7 @@ import {
   type NewVolume,
   VOLUME_IDS,
   type VolumeStorage,
+  type VolumeUsage,
 } from '@sandlot/protocol/node'
 import { ContentFiles } from '../content/files.ts'
 import { removeTrees } from '../content/tree-removal.ts'
@@ -146,10 +147,14 @@ export class Volumes implements VolumeStorage {
       const { kind } = await this.#layout.describe(volumeId)
       if (kind === 'folder') return
       const image = join(this.#layout.live(volumeId), IMAGE)
-      await this.#growMounted(volumeId, image, sizeBytes).catch(async (error: unknown) => {
-        const isRefused = error instanceof SandlotError && error.errorName === 'volume_unavailable'
-        if (!isRefused || !(await this.#growUnmounted(volumeId, image, sizeBytes))) throw error
-      })
+      const isGrown =
+        (await this.#growMounted(volumeId, image, sizeBytes)) ||
+        (await this.#growUnmounted(volumeId, image, sizeBytes))
+      if (!isGrown)
+        throw new SandlotError(
+          'conflict',
+          'a volume in use cannot grow on this machine, as the server lacks CAP_SYS_RESOURCE, which Linux wants to enlarge a file system that is mounted',
+        )
     })
   }
 
@@ -178,13 +183,14 @@ export class Volumes implements VolumeStorage {
     })
   }
 
-  async usedBytes(volumeId: string): Promise<number | undefined> {
+  async usage(volumeId: string): Promise<VolumeUsage> {
     const { kind } = await this.#layout.describe(volumeId)
-    if (kind === 'folder') return undefined
+    if (kind === 'folder') return { isSizeLimited: false }
     const mounted = this.#attachments.mountedAt(volumeId)
-    if (!mounted) return bytesOnDisk(join(this.#layout.live(volumeId), IMAGE))
+    if (!mounted)
+      return { usedBytes: await bytesOnDisk(join(this.#layout.live(volumeId), IMAGE)), isSizeLimited: true }
     const { blocks, bfree, bsize } = await statfs(mounted)
-    return (blocks - bfree) * bsize
+    return { usedBytes: (blocks - bfree) * bsize, isSizeLimited: true }
   }
 
   /** Unmounts what no sandbox uses, and ends the work in the background. */
@@ -262,11 +268,14 @@ export class Volumes implements VolumeStorage {
     return this.#attachments.whileDetached(volumeId, work, this.#options.patienceMs ?? PATIENCE_MS)
   }
 
-  /** Preferred, as Linux writes a journal: a crash in the middle destroys nothing, unlike one of `resize2fs` on a file. */
-  async #growMounted(volumeId: string, image: string, sizeBytes: number): Promise<void> {
+  /**
+   * Preferred, as Linux writes a journal: a crash in the middle destroys nothing, unlike one of `resize2fs` on a file.
+   * @returns false when Linux does not let this process do so
+   */
+  async #growMounted(volumeId: string, image: string, sizeBytes: number): Promise<boolean> {
     await this.#attachments.attach(volumeId)
     try {
-      await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
+      return await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
     } finally {
       this.#attachments.release(volumeId)
     }
