@@ -14,6 +14,7 @@ it.each([
   '/trust',
   '/volumes',
   '/volumes/stale',
+  '/tun',
   '/volumes/%73tale',
   '/volumes/x/../stale',
   '//init',
