@@ -15,9 +15,10 @@ test.each<[string, string, string]>([
   ['the last three are kept', 'W1\nW2\nW3\nW4\n', 'W2 | W3 | W4'],
   [
     'the trace of a panic is left out',
-    `W1\n${logged(`checkpoint failed: encoding error: no save of tun:\n${trace}`)}\n`,
-    'W1 | checkpoint failed: encoding error: no save of tun',
+    `W1\n${logged(`encoding error: "tun" cannot be saved:\n${trace}`)}\n`,
+    'encoding error: "tun" cannot be saved',
   ],
+  ['only the last failure counts', `${logged(`first\n${trace}`)}${logged('second')}`, 'second'],
   ['a line that only looks like JSON is kept', '{oops', '{oops'],
 ])('%s', (_, log, expected) => {
   expect(lastError(log)).toBe(expected)

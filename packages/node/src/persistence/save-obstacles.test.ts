@@ -32,7 +32,7 @@ test.each([
   const holders = await findHolders(obstacle, machine, { kill: true })
   expect(asked).toEqual([[route, { paths: [], kill: true }]])
   const explained = obstacleError(obstacle, holders, error)
-  expect(explained.errorName).toBe('conflict')
+  expect(explained.errorName).toBe('checkpoint_blocked')
   expect(explained.message).toContain(sentence)
 })
 

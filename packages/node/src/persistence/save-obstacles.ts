@@ -54,7 +54,11 @@ export async function findHolders(
 /** Says what keeps a machine from being saved. @param holders of `findHolders` */
 export function obstacleError({ what, remedy }: SaveObstacle, holders: string, cause: unknown): SandlotError {
   const who = holders.split('\n').join('; ') || `a process holds ${what}`
-  return new SandlotError('conflict', `this sandbox cannot be saved with its memory: ${who}, ${remedy}`, {
-    cause,
-  })
+  return new SandlotError(
+    'checkpoint_blocked',
+    `this sandbox cannot be saved with its memory: ${who}, ${remedy}`,
+    {
+      cause,
+    },
+  )
 }
