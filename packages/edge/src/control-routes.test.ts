@@ -15,6 +15,7 @@ it.each([
   '/volumes',
   '/volumes/stale',
   '/tun',
+  '/bridges',
   '/volumes/%73tale',
   '/volumes/x/../stale',
   '//init',

@@ -16,18 +16,26 @@ import (
 
 const tunDevice = "/dev/net/tun"
 
-// tunRequest is the body of POST /tun.
-type tunRequest struct {
-	// Whether to kill the processes, except this one.
+// obstacleRequest is the body of POST /tun and POST /bridges.
+type obstacleRequest struct {
+	// Whether to kill the processes, except this one, or to remove the bridges.
 	Kill bool `json:"kill"`
+}
+
+// parseObstacleRequest answers an error itself.
+func parseObstacleRequest(w http.ResponseWriter, r *http.Request) (request obstacleRequest, ok bool) {
+	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, initBodyMaxBytes)).Decode(&request); err != nil {
+		files.Answer(w, http.StatusBadRequest, "the body is not valid JSON for this route: "+err.Error())
+		return request, false
+	}
+	return request, true
 }
 
 // Tun finds processes that hold a tun device, e.g. those of a VPN: the kernel cannot save such devices. Answers a line for each process:
 // `process <pid> (<name>) holds /dev/net/tun`.
 func Tun(w http.ResponseWriter, r *http.Request) {
-	var request tunRequest
-	if err := json.NewDecoder(http.MaxBytesReader(w, r.Body, initBodyMaxBytes)).Decode(&request); err != nil {
-		files.Answer(w, http.StatusBadRequest, "the body is not valid JSON for this route: "+err.Error())
+	request, ok := parseObstacleRequest(w, r)
+	if !ok {
 		return
 	}
 	answerHolders(w, request.Kill, func() []holder { return holders("/proc", openTun) })
@@ -58,6 +66,10 @@ func answerHolders(w http.ResponseWriter, kill bool, find func() []holder) {
 		return nil
 	})
 	waitUntilGone(killed, killPatience)
+	answerLines(w, lines)
+}
+
+func answerLines(w http.ResponseWriter, lines []string) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	_, _ = w.Write([]byte(strings.Join(lines, "\n")))
 }

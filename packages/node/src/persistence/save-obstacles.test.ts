@@ -9,6 +9,8 @@ const TUN = failed(
 )
 const STALE = failed("prepareSaveDead: invalidated dentries can't be saved")
 
+const BRIDGE = failed('encoding error: struct stack.BridgeFDBEntry does not implement SaverLoader')
+
 const machineThatAnswers = (status: number, words: string) => {
   const asked: unknown[] = []
   const ask = async (route: string, body: unknown) => {
@@ -26,7 +28,8 @@ test('other failures are not explained', () => {
 test.each([
   [TUN, '/tun', 'process 7 (openvpn) holds /dev/net/tun, and tun devices cannot be saved: end it first'],
   [STALE, '/volumes/stale', 'process 7 (openvpn) holds /dev/net/tun, which another sandbox has deleted'],
-])('the error names the process that envd found', async (error, route, sentence) => {
+  [BRIDGE, '/bridges', 'process 7 (openvpn) holds /dev/net/tun, and bridges that have passed packets cannot'],
+])('the error names what envd found', async (error, route, sentence) => {
   const { asked, machine } = machineThatAnswers(200, 'process 7 (openvpn) holds /dev/net/tun')
   const obstacle = findObstacle(error)!
   const holders = await findHolders(obstacle, machine, { kill: true })
