@@ -57,6 +57,12 @@ export const errorTable = {
   },
   secret_limit_reached: { status: 409, remedy: 'Delete secrets that are no longer used.' },
   payload_too_large: { status: 413, remedy: 'Send less: the message names the limit.' },
+  // not 409, which E2B's clients take for "is paused already"
+  checkpoint_blocked: {
+    status: 422,
+    remedy:
+      'End the process that the message names, or pause without the memory: the sandbox runs as before.',
+  },
   idempotency_outcome_unknown: {
     status: 422,
     remedy:
