@@ -7,6 +7,7 @@ if [ -d /run/systemd/system ]; then
   done
 fi
 set -f
+launch=''
 STATE=/run/systemctl
 LOGS=/var/log/systemctl
 UNIT_FOLDERS='/etc/systemd/system /run/systemd/system /usr/local/lib/systemd/system /usr/lib/systemd/system /lib/systemd/system'
@@ -109,17 +110,21 @@ run_line() {
 in_unit() {
   text=$1 folder=$(first WorkingDirectory) user=$(first User) group=$(first Group)
   case $folder in '~' | -*) folder=${HOME:-/} ;; esac
-  settings=$(values Environment | sed 's/\("[^"]*"\)/ \1 /g')
+  # "NAME=some value" becomes NAME='some value', and NAME=value keeps its characters
+  settings=$(values Environment | sed -E "s/\"([A-Za-z_][A-Za-z0-9_]*)=([^\"]*)\"/\\1='\\2'/g; s/'([A-Za-z_][A-Za-z0-9_]*)=([^']*)'/\\1='\\2'/g; s/(^| )([A-Za-z_][A-Za-z0-9_]*)=([^ '\"][^ ]*)/\\1\\2='\\3'/g")
   for file in $(values EnvironmentFile); do
     [ -r "${file#-}" ] && settings="$settings
 $(grep -E '^[A-Za-z_][A-Za-z0-9_]*=' "${file#-}" | sed -E "s/^([^=]*)=([^\"'].* .*)\$/\\1='\\2'/")"
   done
   text="cd '${folder:-/}' && set -a && eval \"\$SETTINGS\" && set +a && unset SETTINGS && $text"
-  if [ -z "$user$group" ] || [ "${user:-root}" = root ]; then SETTINGS=$settings sh -c "$text"
+  SETTINGS=$settings
+  export SETTINGS
+  if [ "${user:-root}" = root ]; then $launch sh -c "$text"
   elif command -v setpriv >/dev/null; then
-    SETTINGS=$settings USER=$user HOME=$(getent passwd "$user" | cut -d: -f6) \
-      setpriv --reuid "$user" --regid "${group:-$(id -g "$user")}" --init-groups sh -c "$text"
-  else SETTINGS=$settings su -s /bin/sh "$user" -c "$text"
+    USER=$user LOGNAME=$user HOME=$(getent passwd "$user" | cut -d: -f6)
+    export USER LOGNAME HOME
+    $launch setpriv --reuid "$user" --regid "${group:-$(id -g "$user")}" --init-groups sh -c "$text"
+  else $launch su -s /bin/sh "$user" -c "$text"
   fi
 }
 run_lines() {
@@ -404,7 +409,7 @@ act() {
 
 case ${1-} in
   --supervise) find_service "$2"; supervise ;;
-  --main) find_service "$2"; run_line "$(first ExecStart)" 'exec '; exit ;;
+  --main) find_service "$2"; launch=exec; run_line "$(first ExecStart)" 'exec '; exit ;;
 esac
 
 command='' services='' quiet='' with_now='' all='' states='' no_legend='' properties='' only_values='' lines='' signal=''
