@@ -83,6 +83,8 @@ const sandbox: Branch = {
       alias: 'pf',
       load: async () => (await import('./commands/sandbox/port-forward.ts')).portForward,
     },
+    { name: 'ssh', load: async () => (await import('./commands/sandbox/ssh.ts')).ssh },
+    { name: 'ssh-config', load: async () => (await import('./commands/sandbox/ssh-config.ts')).sshConfig },
     { name: 'list', alias: 'ls', load: async () => (await import('./commands/sandbox/list.ts')).list },
     { name: 'info', alias: 'in', load: async () => (await import('./commands/sandbox/info.ts')).info },
     { name: 'logs', alias: 'lg', load: async () => (await import('./commands/sandbox/logs.ts')).logs },

@@ -1,6 +1,6 @@
 import type { BuildStep } from '@sandlot/protocol/node'
 import { expect, test } from 'vitest'
-import { environmentAfter, expand, INITIAL_ENVIRONMENT, layerKey, resolveIn } from './recipe.ts'
+import { environmentAfter, expand, INITIAL_ENVIRONMENT, layerKey, resolveIn, servicesOf } from './recipe.ts'
 
 const environment = { defaultUser: 'user', envVars: { A: 'one', EMPTY: '' } }
 
@@ -87,4 +87,12 @@ test('variables that double each other are limited to 64 KiB, in one step and ov
   expect(() => environmentAfter(rootfs, many)).toThrow('at most 65536 (64 KiB)')
   const another: BuildStep = { type: 'ENV', force: false, values: [['B', 'y'.repeat(6_000)]] }
   expect(() => environmentAfter(rootfs, another)).toThrow('the environment would have 66002 bytes')
+})
+
+test.each([
+  ['apt-get update && apt-get install -y --no-install-recommends curl openssh-server', ['ssh']],
+  ['apt-get install -y openssh-client', []],
+  ['echo openssh-server', []],
+])('the services of a template with the step %s', (command, services) => {
+  expect(servicesOf([{ type: 'RUN', command, force: false }])).toEqual(services)
 })
