@@ -10,7 +10,8 @@ const mayImport = {
   volumes: ['linux', 'protocol'],
   sdk: ['protocol'],
   cli: ['sdk', 'protocol'],
-  sandlot: ['node', 'server', 'edge', 'egress', 'volumes', 'protocol'],
+  mcp: ['sdk', 'protocol'],
+  sandlot: ['node', 'server', 'edge', 'egress', 'volumes', 'mcp', 'protocol'],
 }
 
 /** The rooms of packages/node/src: what each one may import of the others. Files beside the rooms connect them. */

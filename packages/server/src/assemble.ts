@@ -108,6 +108,7 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     catalog: options.catalog,
     catalogProgress,
     clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
+    mcp: options.mcp,
     domain,
     ownPorts: options.ownPorts ?? [],
     now,

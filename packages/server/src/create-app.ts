@@ -26,6 +26,7 @@ import { compileSchema } from './http/schema-validation.ts'
 import { isKeyed } from './idempotency/once.ts'
 import { type IdentityRoutesOptions, identityRoutes } from './identity/routes.ts'
 import { type LogRoutesOptions, logRoutes } from './logs/routes.ts'
+import { type McpRoutesOptions, mcpRoutes } from './mcp/routes.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './metrics/routes.ts'
 import { type PauseRoutesOptions, pauseRoutes } from './sandboxes/pause-routes.ts'
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandboxes/routes.ts'
@@ -85,7 +86,8 @@ export interface AppOptions
     TeamRoutesOptions,
     SessionRoutesOptions,
     SessionPageRoutesOptions,
-    ClientPackageRoutesOptions {
+    ClientPackageRoutesOptions,
+    McpRoutesOptions {
   authenticator: Authenticator
   limits: TeamLimits
 }
@@ -159,7 +161,14 @@ async function answerAnyOrigin(app: App): Promise<void> {
   await app.register(cors, {
     origin: '*',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After', 'Should-Retry', ...RATE_HEADERS],
+    exposedHeaders: [
+      'X-Next-Token',
+      'X-Total-Running',
+      'Retry-After',
+      'Should-Retry',
+      'Mcp-Session-Id',
+      ...RATE_HEADERS,
+    ],
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
   })
 }
@@ -189,6 +198,7 @@ async function addRoutes(app: App, options: AppOptions): Promise<void> {
   await app.register(async (scope) => sessionRoutes(scope as unknown as App, options))
   await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, options))
   await app.register(async (scope) => volumeContentRoutes(scope as unknown as App, options))
+  await app.register(async (scope) => mcpRoutes(scope as unknown as App, options))
   await app.register(async (scope) => addRoutesWithCaller(scope as unknown as App, options))
   await app.register(async (scope) => uploadTargetRoutes(scope as unknown as App, options))
 }
