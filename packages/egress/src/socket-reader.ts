@@ -12,9 +12,11 @@ let grownBytes = 0
 
 /** How far what was received has been sent on. */
 export interface Progress {
-  readonly passedBytes: number
-  readonly sentBytes: number
+  passedBytes: number
+  sentBytes: number
 }
+
+export const newProgress = (): Progress => ({ passedBytes: 0, sentBytes: 0 })
 
 /** Properties of a socket and its handle that the option `onread` of `node:net` sets. */
 interface Internals {
