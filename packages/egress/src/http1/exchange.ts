@@ -272,6 +272,8 @@ export class Exchange implements AnswerListener {
     const { client, admitted } = this.#options
     client.socket.off('close', this.#onClientClose).off('drain', this.#onClientDrain)
     const connection = this.#connection
+    // before what others write to the client
+    this.#toClient?.send()
     // What the server has not taken lies in the buffer of the client's connection, which serves other requests from now on.
     const isUsable = this.#isComplete && this.#isRequestSent && this.#toServer!.isAllSent
     connection?.socket.resume()
