@@ -6,6 +6,7 @@ export const catalogNames = [
   'opencode',
   'amp',
   'mcp-gateway',
+  'docker',
   'desktop',
   'openclaw',
 ] as const
@@ -19,6 +20,7 @@ export const templateDescriptions: Record<(typeof catalogNames)[number] | 'base'
   opencode: 'OpenCode, an agent for many providers, on the base',
   amp: 'Amp, the agent of Sourcegraph, on the base',
   'mcp-gateway': 'MCP servers behind one endpoint, for `Sandbox.create({ mcp })`, on the base',
+  docker: 'Docker, its daemon already running, and podman, on the base',
   desktop: 'A Linux desktop (XFCE) that programs see and drive, for the desktop SDKs',
   openclaw: 'OpenClaw, an assistant with a gateway for chats, on the base',
 }

@@ -7,7 +7,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node'
  */
 export const BUILD_ORDER: Record<string, string[]> = {
   agents: ['amp', 'claude', 'codex', 'opencode', 'openclaw'],
-  catalogue: ['mcp-gateway', 'desktop', 'code-interpreter-v1'],
+  catalogue: ['mcp-gateway', 'docker', 'desktop', 'code-interpreter-v1'],
 }
 
 /** The build that a test file waits for, as a position in the order of its suite. */

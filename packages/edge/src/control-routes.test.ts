@@ -14,6 +14,8 @@ it.each([
   '/trust',
   '/volumes',
   '/volumes/stale',
+  '/tun',
+  '/bridges',
   '/volumes/%73tale',
   '/volumes/x/../stale',
   '//init',

@@ -2,7 +2,7 @@
 const CONTROL_ROUTES = new Set(
   [
     ...['init', 'freeze', 'unfreeze', 'collapse', 'fsfreeze', 'fsthaw', 'upgrade', 'forward', 'trust'],
-    ...['volumes', 'volumes/stale'],
+    ...['volumes', 'volumes/stale', 'tun', 'bridges'],
   ].map((name) => `/${name}`),
 )
 

@@ -35,6 +35,10 @@ export const errorTable = {
     status: 404,
     remedy: 'List the checkpoints that are left with GET /sandboxes/{sandboxID}/tree.',
   },
+  volume_not_mounted: {
+    status: 404,
+    remedy: 'Look at `volumeMounts` of GET /sandboxes/{sandboxID} for the paths that have volumes.',
+  },
   request_timeout: { status: 408, remedy: 'Send the body of the request without long pauses.' },
   conflict: {
     status: 409,
@@ -53,6 +57,12 @@ export const errorTable = {
   },
   secret_limit_reached: { status: 409, remedy: 'Delete secrets that are no longer used.' },
   payload_too_large: { status: 413, remedy: 'Send less: the message names the limit.' },
+  // not 409, which E2B's clients take for "is paused already"
+  checkpoint_blocked: {
+    status: 422,
+    remedy:
+      'End the process that the message names, or pause without the memory: the sandbox runs as before.',
+  },
   idempotency_outcome_unknown: {
     status: 422,
     remedy:

@@ -1,4 +1,4 @@
-// Package control serves the routes that only the sandbox's host may call: POST /init, /trust, /forward and /volumes.
+// Package control serves the routes that only the sandbox's host may call: POST /init, /trust, /forward, /volumes, /tun and /bridges.
 package control
 
 import (

@@ -10,31 +10,37 @@ import (
 // Suffix of the kernel's links to files that no longer have a name.
 const deletedSuffix = " (deleted)"
 
-type staleHolder struct {
+// holder is a process that holds a file.
+type holder struct {
 	pid  int
 	name string
-	// One of the deleted files that the process holds.
+	// One of the files.
 	path string
 }
 
 // staleHolders lists the processes with an open file, a mapped file, a program or a folder below one of the paths that was deleted.
-func staleHolders(proc string, below []string) []staleHolder {
+func staleHolders(proc string, below []string) []holder {
 	for _, path := range below {
 		if real, err := filepath.EvalSymlinks(path); err == nil && real != path {
 			below = append(below, real)
 		}
 	}
+	return holders(proc, func(dir string) (string, bool) { return staleFile(dir, below) })
+}
+
+// holders lists the processes of which fileOf finds a file in their folder of /proc.
+func holders(proc string, fileOf func(dir string) (string, bool)) []holder {
 	entries, _ := os.ReadDir(proc)
-	var found []staleHolder
+	var found []holder
 	for _, entry := range entries {
 		pid, err := strconv.Atoi(entry.Name())
 		if err != nil {
 			continue
 		}
 		dir := filepath.Join(proc, entry.Name())
-		if path, ok := staleFile(dir, below); ok {
+		if path, ok := fileOf(dir); ok {
 			name, _ := os.ReadFile(filepath.Join(dir, "comm"))
-			found = append(found, staleHolder{pid, strings.TrimSpace(string(name)), path})
+			found = append(found, holder{pid, strings.TrimSpace(string(name)), path})
 		}
 	}
 	return found

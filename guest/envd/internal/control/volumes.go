@@ -154,27 +154,5 @@ func (v Volumes) Stale(w http.ResponseWriter, r *http.Request) {
 		files.Answer(w, http.StatusBadRequest, "the body is not valid JSON for this route: "+err.Error())
 		return
 	}
-	var lines []string
-	var killed []int
-	_ = within(filesPatience, func() error {
-		for _, one := range staleHolders("/proc", request.Paths) {
-			lines = append(lines, fmt.Sprintf("process %d (%s) holds %s", one.pid, one.name, one.path))
-			if request.Kill && one.pid != os.Getpid() && unix.Kill(one.pid, unix.SIGKILL) == nil {
-				killed = append(killed, one.pid)
-			}
-		}
-		return nil
-	})
-	waitUntilGone(killed, killPatience)
-	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	_, _ = w.Write([]byte(strings.Join(lines, "\n")))
-}
-
-func waitUntilGone(pids []int, patience time.Duration) {
-	deadline := time.Now().Add(patience)
-	for _, pid := range pids {
-		for time.Now().Before(deadline) && unix.Kill(pid, 0) == nil {
-			time.Sleep(5 * time.Millisecond)
-		}
-	}
+	answerHolders(w, request.Kill, func() []holder { return staleHolders("/proc", request.Paths) })
 }

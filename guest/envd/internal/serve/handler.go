@@ -39,6 +39,8 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host, identity
 	volumes := control.Volumes{Dir: "/run/sandlot/volumes"}
 	mux.HandleFunc("POST /volumes", host.Only(volumes.Change))
 	mux.HandleFunc("POST /volumes/stale", host.Only(volumes.Stale))
+	mux.HandleFunc("POST /tun", host.Only(control.Tun))
+	mux.HandleFunc("POST /bridges", host.Only(control.Bridges))
 	file := files.New(s)
 	mux.HandleFunc("GET /files", file.Download)
 	mux.HandleFunc("POST /files", file.Upload)
@@ -56,7 +58,7 @@ func Handler(s *settings.Settings, r *reaper.Reaper, host control.Host, identity
 // openRoutes need no token: health is public, files check signatures, the others check the caller.
 var openRoutes = map[string]bool{
 	"GET /health": true, "GET /files": true, "HEAD /files": true, "POST /files": true, "POST /init": true, "POST /trust": true, "POST /forward": true,
-	"POST /volumes": true, "POST /volumes/stale": true,
+	"POST /volumes": true, "POST /volumes/stale": true, "POST /tun": true, "POST /bridges": true,
 }
 
 func withToken(s *settings.Settings, next http.Handler) http.Handler {

@@ -6,6 +6,7 @@ import { CommandError, converse, run } from '../host/run.ts'
 import type { Driver, MachinePaths } from './driver.ts'
 import { ociSpec, type SpecOptions } from './oci-spec.ts'
 import { GUEST_OOM_SCORE_ADJ, spareKernel } from './oom-order.ts'
+import { lastError } from './runsc-log.ts'
 import { callSentry } from './sentry-control.ts'
 
 const START_TIMEOUT_MS = 60_000
@@ -192,7 +193,9 @@ export class GvisorDriver implements Driver {
       })
     } catch (cause) {
       const isTimeout = cause instanceof CommandError && cause.timedOut
-      const detail = isTimeout ? `no answer in ${options.timeoutMs} ms` : await lastError(logOf(machine))
+      const detail = isTimeout
+        ? `no answer in ${options.timeoutMs} ms`
+        : lastError(await readFile(logOf(machine), 'utf8').catch(() => ''))
       const failed = spec ? 'sandbox_create_failed' : 'checkpoint_failed'
       const errorName = /no space left|ENOSPC/i.test(detail) ? 'disk_full' : failed
       const message = `runsc ${args[0]} failed for ${machine.machineId}: ${detail}`
@@ -256,13 +259,4 @@ async function findFilestore(pid: number): Promise<string | undefined> {
     if (target.includes('/runsc-filestore-')) return join(folder, fd)
   }
   return undefined
-}
-
-async function lastError(log: string): Promise<string> {
-  const text = await readFile(log, 'utf8').catch(() => '')
-  const lines = text
-    .trim()
-    .split('\n')
-    .filter((line) => !line.startsWith('I') && !line.startsWith('D'))
-  return lines.slice(-3).join(' | ').slice(-1500) || 'runsc logged no error'
 }

@@ -8,17 +8,17 @@ import type { Cgroups } from '../machines/cgroups.ts'
 import type { LiveMachine, MachineSource } from '../machines/machine.ts'
 import type { Machines } from '../machines/machines.ts'
 import { diskSpace } from '../pressure/disk-space.ts'
-import { findStaleHolders, isStaleFailure, staleError } from '../volumes/stale-files.ts'
 import { toSlotVolumes } from '../volumes/volume-table.ts'
 import type { CheckpointFolder, CheckpointPart } from './checkpoint-folder.ts'
 import type { CheckpointManifest } from './checkpoint-manifest.ts'
 import type { CheckpointTiers } from './checkpoint-tiers.ts'
 import { findIncompatibility } from './compatibility.ts'
 import type { FrozenMachines } from './frozen-machines.ts'
+import { findHolders, findObstacle, obstacleError } from './save-obstacles.ts'
 
 /** Disk space to keep free besides the expected size of a checkpoint. */
 const SPARE_BYTES = 64 * 2 ** 20
-/** Processes that hold files may start others that do too. */
+/** Processes that are in the way of a save may start others that are too. */
 const MAX_KILLS = 3
 
 export interface PersistenceOptions {
@@ -75,9 +75,10 @@ export class Persistence {
       return await this.#write(machine, checkpointId, hasMemory)
     } catch (error) {
       if (machine.isFrozen) await machines.thaw(machine)
-      if (!isStaleFailure(error)) throw error
-      const holders = await findStaleHolders(machine, { kill: kills > 0 })
-      if (kills === 0 || holders === '') throw staleError(holders, error)
+      const obstacle = findObstacle(error)
+      if (!obstacle) throw error
+      const holders = await findHolders(obstacle, machine, { kill: kills > 0 })
+      if (kills === 0 || holders === '') throw obstacleError(obstacle, holders, error)
       return this.#writeFrozen(machine, checkpointId, hasMemory, kills - 1)
     }
   }
@@ -104,8 +105,9 @@ export class Persistence {
     await this.checkSpace(machine, hasMemory)
     const started = performance.now()
     const manifest = await this.#write(machine, checkpointId, hasMemory).catch(async (error) => {
-      throw isStaleFailure(error)
-        ? staleError(await findStaleHolders(machine, { kill: false }), error)
+      const obstacle = findObstacle(error)
+      throw obstacle
+        ? obstacleError(obstacle, await findHolders(obstacle, machine, { kill: false }), error)
         : error
     })
     if (!isTransient) this.#options.tiers.seal(checkpointId)

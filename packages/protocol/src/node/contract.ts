@@ -218,8 +218,8 @@ export interface SandboxNode {
   /**
    * Saves the machine and keeps it frozen in memory for a while; the node then owns the machine, and `resume` may return
    * it. When the call fails, the machine keeps running as before.
-   * @throws SandlotError disk_full before anything is stopped, checkpoint_failed, not_found, conflict (a process that
-   * cannot be saved)
+   * @throws SandlotError disk_full before anything is stopped, checkpoint_failed, not_found, checkpoint_blocked (a process
+   * that cannot be saved)
    */
   pause(machineId: string, checkpointId: string, options: PauseOptions): Promise<CheckpointInfo>
   /** Saves the machine, which then keeps running. @returns also how long the machine was frozen. @throws as `pause` */

@@ -73,7 +73,14 @@ export const createCheckpoint = {
   summary: 'Save a checkpoint of a running sandbox to roll back to; the sandbox keeps running',
   params: SandboxId,
   response: { 201: Checkpoint },
-  errors: [...SANDBOX_ERRORS, 'quota_exceeded', 'checkpoint_failed', 'operation_timeout', 'disk_full'],
+  errors: [
+    ...SANDBOX_ERRORS,
+    'quota_exceeded',
+    'checkpoint_blocked',
+    'checkpoint_failed',
+    'operation_timeout',
+    'disk_full',
+  ],
 } satisfies Operation
 
 export const rollBackSandbox = {

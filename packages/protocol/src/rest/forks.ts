@@ -35,6 +35,7 @@ export const forkSandbox = {
   errors: [
     ...SANDBOX_ERRORS,
     ...IDEMPOTENCY_ERRORS,
+    'checkpoint_blocked',
     'checkpoint_failed',
     'server_draining',
     'operation_timeout',

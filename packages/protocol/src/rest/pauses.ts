@@ -90,6 +90,7 @@ export const pauseSandbox = {
   response: { 204: Type.Null() },
   errors: [
     ...SANDBOX_ERRORS,
+    'checkpoint_blocked',
     'checkpoint_failed',
     'sandbox_guest_unresponsive',
     'operation_timeout',

@@ -38,6 +38,7 @@ export const createSnapshot = {
     ...SANDBOX_ERRORS,
     ...IDEMPOTENCY_ERRORS,
     'quota_exceeded',
+    'checkpoint_blocked',
     'checkpoint_failed',
     'operation_timeout',
     'disk_full',

@@ -46,7 +46,7 @@ export class Pauses {
     this.#takeovers = takeovers
   }
 
-  /** @throws SandlotError conflict: the sandbox is paused already, sandbox_guest_unresponsive, not_found, disk_full, checkpoint_failed */
+  /** @throws SandlotError conflict: the sandbox is paused already, sandbox_guest_unresponsive, not_found, disk_full, checkpoint_blocked, checkpoint_failed */
   pause(team: Team, sandboxId: string, { hasMemory, mustBeHealthy }: PauseOptions): Promise<void> {
     this.#operations.get(team, sandboxId)
     return this.#operations.exclusively(sandboxId, async () => {
