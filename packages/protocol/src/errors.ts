@@ -97,6 +97,10 @@ export const errorTable = {
     remedy: 'Repeat the request later: the machine has no room for another sandbox now.',
     retryAfterSeconds: 5,
   },
+  sandbox_memory_blocked: {
+    status: 409,
+    remedy: 'Close the file that the message names, or pause without memory.',
+  },
   sandbox_guest_unresponsive: {
     status: 503,
     remedy: 'Repeat the request later, or pause without requireHealthyGuest.',

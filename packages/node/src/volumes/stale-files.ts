@@ -26,8 +26,8 @@ export async function findStaleHolders(
 export function staleError(holders: string, cause: unknown): SandlotError {
   const who = holders.split('\n').join('; ') || 'a process holds a file of a volume'
   return new SandlotError(
-    'conflict',
-    `this sandbox cannot be saved with its memory: ${who}, which another sandbox has deleted or replaced: close it first`,
+    'sandbox_memory_blocked',
+    `this sandbox cannot be saved with its memory: ${who}, which another sandbox has deleted or replaced: close it first, or pause without memory`,
     { cause },
   )
 }
