@@ -96,6 +96,7 @@ it.each(['plain', 'intercepted'])('bodies pass unchanged both ways at once, %s',
     }),
   )
   expect((await Promise.all(seen)).sort()).toEqual(sent.flat().sort())
+  await world.recordOf(() => world.records.length === CLIENTS * REQUESTS)
   expect(world.records.map(({ bytesIn, bytesOut }) => [bytesIn, bytesOut])).toEqual(
     Array.from({ length: CLIENTS * REQUESTS }, () => [SIZE_BYTES, SIZE_BYTES]),
   )
