@@ -137,18 +137,20 @@ describe('our SDK', () => {
 
   test('mounts volumes into a running sandbox, which keep over a pause, a fork and a rollback', async () => {
     const volume = await Volume.create(newName())
-    await volume.writeFile('/from-api', 'api')
+    const other = await Volume.create(newName())
+    await other.writeFile('/from-api', 'api')
     const sandbox = (await newSandbox()) as unknown as Rewindable
     const { checkpointId } = await sandbox.checkpoint()
     await sandbox.mountVolume('/mnt/data', volume)
-    await sandbox.mountVolume('/mnt/ro', volume.name, { readOnly: true })
+    await sandbox.mountVolume('/mnt/ro', other.name, { readOnly: true })
     const text = (one: Rewindable, path: string) => one.files.read(path)
     await sandbox.files.write('/mnt/data/live', 'live')
-    expect(await text(sandbox, '/mnt/ro/live')).toBe('live')
+    expect(await volume.readFile('/live')).toBe('live')
+    expect(await text(sandbox, '/mnt/ro/from-api')).toBe('api')
     await expect(sandbox.files.write('/mnt/ro/x', 'x')).rejects.toThrow()
     const mounts = [
       { name: volume.name, path: '/mnt/data' },
-      { name: volume.name, path: '/mnt/ro', readOnly: true },
+      { name: other.name, path: '/mnt/ro', readOnly: true },
     ]
     expect((await sandbox.getInfo()).volumeMounts).toEqual(mounts)
     await sandbox.pause()
@@ -157,7 +159,7 @@ describe('our SDK', () => {
     await volume.writeFile('/later', 'later')
     expect(await text(sandbox, '/mnt/data/later')).toBe('later')
     const [fork] = await sandbox.fork()
-    expect(await text(fork as unknown as Rewindable, '/mnt/ro/later')).toBe('later')
+    expect(await text(fork as unknown as Rewindable, '/mnt/data/later')).toBe('later')
     await (fork as unknown as Rewindable).kill()
     await sandbox.rollback(checkpointId)
     expect(await text(sandbox, '/mnt/data/later')).toBe('later')
@@ -165,9 +167,9 @@ describe('our SDK', () => {
     expect(await sandbox.unmountVolume('/mnt/data')).toBe(true)
     expect(await sandbox.unmountVolume('/mnt/data')).toBe(false)
     expect(await sandbox.files.exists('/mnt/data/later')).toBe(false)
-    await expect(Volume.destroy(volume.volumeId)).rejects.toThrow(sandbox.sandboxId)
+    await expect(Volume.destroy(other.volumeId)).rejects.toThrow(sandbox.sandboxId)
     await sandbox.unmountVolume('/mnt/ro')
-    expect(await Volume.destroy(volume.volumeId)).toBe(true)
+    expect(await Volume.destroy(other.volumeId)).toBe(true)
   })
 
   test('makes snapshots that nobody changes, and restores deleted volumes', async () => {
