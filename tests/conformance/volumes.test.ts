@@ -5,6 +5,7 @@ import {
   callApi,
   describeClients,
   eachNewClient,
+  oursByUrl,
   ownSandboxes,
   rejection,
   runId,
@@ -123,7 +124,78 @@ describeClients(
     })
   },
   eachNewClient,
+  oursByUrl,
 )
+
+describe('our SDK', () => {
+  const { Sandbox, Volume, VolumeError } = oursByUrl.e2b as unknown as typeof import('e2b')
+  const newSandbox = ownSandboxes(oursByUrl)
+  type Rewindable = InstanceType<typeof Sandbox>
+
+  test('mounts volumes into a running sandbox, which keep over a pause, a fork and a rollback', async () => {
+    const volume = await Volume.create(newName())
+    const other = await Volume.create(newName())
+    await other.writeFile('/from-api', 'api')
+    const sandbox = (await newSandbox()) as unknown as Rewindable
+    const { checkpointId } = await sandbox.checkpoint()
+    await sandbox.mountVolume('/mnt/data', volume)
+    await sandbox.mountVolume('/mnt/ro', other.name, { readOnly: true })
+    const text = (one: Rewindable, path: string) => one.files.read(path)
+    await sandbox.files.write('/mnt/data/live', 'live')
+    expect(await volume.readFile('/live')).toBe('live')
+    expect(await text(sandbox, '/mnt/ro/from-api')).toBe('api')
+    await expect(sandbox.files.write('/mnt/ro/x', 'x')).rejects.toThrow()
+    const mounts = [
+      { name: volume.name, path: '/mnt/data' },
+      { name: other.name, path: '/mnt/ro', readOnly: true },
+    ]
+    expect((await sandbox.getInfo()).volumeMounts).toEqual(mounts)
+    await sandbox.pause()
+    await expect(sandbox.unmountVolume('/mnt/data')).rejects.toThrow('is paused: connect to it first')
+    await sandbox.connect()
+    await volume.writeFile('/later', 'later')
+    expect(await text(sandbox, '/mnt/data/later')).toBe('later')
+    const [fork] = await sandbox.fork()
+    expect(await text(fork as unknown as Rewindable, '/mnt/data/later')).toBe('later')
+    await (fork as unknown as Rewindable).kill()
+    await sandbox.rollback(checkpointId)
+    expect(await text(sandbox, '/mnt/data/later')).toBe('later')
+    expect((await sandbox.getInfo()).volumeMounts).toEqual(mounts)
+    expect(await sandbox.unmountVolume('/mnt/data')).toBe(true)
+    expect(await sandbox.unmountVolume('/mnt/data')).toBe(false)
+    expect(await sandbox.files.exists('/mnt/data/later')).toBe(false)
+    await expect(Volume.destroy(other.volumeId)).rejects.toThrow(sandbox.sandboxId)
+    await sandbox.unmountVolume('/mnt/ro')
+    expect(await Volume.destroy(other.volumeId)).toBe(true)
+  })
+
+  test('makes snapshots that nobody changes, and restores deleted volumes', async () => {
+    const volume = await Volume.create(newName())
+    await volume.writeFile('/file', 'then')
+    const snapshot = await volume.snapshot()
+    expect(snapshot.name).toMatch(new RegExp(`^${volume.name}-\\d{8}-\\d{6}$`))
+    expect(['reflink', 'copy']).toContain(snapshot.copied)
+    await volume.writeFile('/file', 'now', { force: true })
+    expect(await snapshot.readFile('/file')).toBe('then')
+    await expect(snapshot.writeFile('/new', 'x')).rejects.toThrow('is a snapshot')
+    const copy = await Volume.create(newName(), { from: snapshot })
+    await copy.writeFile('/file', 'copy', { force: true })
+    expect(await snapshot.readFile('/file')).toBe('then')
+    expect(await Volume.getInfo(snapshot.volumeId)).toMatchObject({
+      snapshotOf: volume.volumeId,
+      sizeMB: 10_240,
+      isSizeLimited: true,
+      usedMB: expect.any(Number),
+    })
+    expect(await Volume.destroy(copy.volumeId)).toBe(true)
+    const deleted = (await Volume.listDeleted()).find(({ volumeId }) => volumeId === copy.volumeId)!
+    expect(deleted.removedAt.getTime() - deleted.deletedAt.getTime()).toBe(24 * 3_600_000)
+    await Volume.restore(copy.volumeId)
+    expect(await (await Volume.connect(copy.volumeId)).readFile('/file')).toBe('copy')
+    expect(await Volume.destroy(copy.volumeId, { now: true })).toBe(true)
+    await expect(Volume.restore(copy.volumeId)).rejects.toBeInstanceOf(VolumeError)
+  })
+})
 
 describe('the content API', () => {
   interface Made {

@@ -38,6 +38,7 @@ const OWN_VOLUME_METHODS = {
   listDeleted: true,
   restore: true,
   resize: true,
+  uploadedBytes: true,
 } satisfies Record<
   | Exclude<keyof ours.Volume, keyof official.Volume | 'copied'>
   | Exclude<keyof typeof ours.Volume, keyof typeof official.Volume>,

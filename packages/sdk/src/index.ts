@@ -180,6 +180,7 @@ export type {
   VolumeMetadataOptions,
   VolumeMetadataOpts,
   VolumeReadOpts,
+  VolumeUpload,
   VolumeWriteOptions,
   VolumeWriteOpts,
 } from './volume/index.ts'

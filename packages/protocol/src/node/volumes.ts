@@ -119,6 +119,16 @@ export interface VolumeRange {
   end: number
 }
 
+/** Part of a file, whose upload a broken connection only interrupts. */
+export interface VolumeUploadPart {
+  /** Chosen by the client, 16 to 64 letters, digits, `-` and `_`. */
+  uploadId: string
+  /** Where the content begins: at the bytes that are there already, or at 0 to begin anew. */
+  offset: number
+  /** Bytes of the whole file, which appears when they are there. */
+  sizeBytes: number
+}
+
 /** An open file. The caller reads it with `read`, or closes it. */
 export interface OpenVolumeFile {
   sizeBytes: number
@@ -151,6 +161,7 @@ export interface VolumeFiles {
   /**
    * Writes a file, which appears when it is complete. `content` is read to its end.
    * @param force replaces an existing file, and creates missing parents
+   * @param part keeps what has arrived when `content` fails, for a day. Ends another write of this upload
    */
   write(
     volumeId: string,
@@ -158,5 +169,8 @@ export interface VolumeFiles {
     content: NodeJS.ReadableStream,
     attributes: VolumeAttributes,
     force: boolean,
+    part?: VolumeUploadPart,
   ): Promise<VolumeEntry>
+  /** Ends the write of an upload that is in progress. @returns how many bytes of it are there */
+  uploadedBytes(volumeId: string, uploadId: string): Promise<number>
 }

@@ -106,6 +106,11 @@ export const listVolumeDirectory = {
   response: { 200: Type.Array(VolumeEntryStat), ...ERRORS },
 } satisfies Operation
 
+const uploadId = {
+  pattern: '^[A-Za-z0-9_-]{16,64}$',
+  description: 'Id of an upload that can be continued, chosen by the client',
+}
+
 const force = (description: string) => Type.Optional(Type.Boolean({ default: false, description }))
 
 export const makeVolumeDirectory = {
@@ -134,6 +139,14 @@ export const readVolumeFile = {
   },
 } satisfies Operation
 
+export const getVolumeUpload = {
+  ...shared,
+  operationId: 'getVolumeUpload',
+  summary: 'Ask how much of an upload has arrived; a request that writes to it ends',
+  querystring: Type.Object({ upload: Type.String(uploadId) }),
+  response: { 200: Type.Object({ bytes: Type.Integer() }, { title: 'VolumeUpload' }), ...ERRORS },
+} satisfies Operation
+
 export const writeVolumeFile = {
   ...shared,
   operationId: 'writeVolumeFile',
@@ -142,6 +155,19 @@ export const writeVolumeFile = {
     path,
     ...attributes,
     force: force('Replace an existing file, and make missing parents'),
+    upload: Type.Optional(
+      Type.String({
+        ...uploadId,
+        description: `${uploadId.description}. With offset and size: what arrives stays for a day when the connection breaks`,
+      }),
+    ),
+    offset: Type.Optional(
+      Type.Integer({
+        minimum: 0,
+        description: 'Where the body begins: at the bytes that are there, or at 0',
+      }),
+    ),
+    size: Type.Optional(Type.Integer({ minimum: 0, description: 'Bytes of the whole file' })),
   }),
   response: { 201: VolumeEntryStat, ...ERRORS },
 } satisfies Operation

@@ -150,6 +150,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/volumecontent/{volumeID}/upload": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Ask how much of an upload has arrived; a request that writes to it ends */
+        get: operations["getVolumeUpload"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sandboxes": {
         parameters: {
             query?: never;
@@ -2460,6 +2477,9 @@ export interface components {
             /** @description At least the present size */
             sizeMB: number;
         };
+        VolumeUpload: {
+            bytes: number;
+        };
     };
     responses: {
         /**
@@ -3493,6 +3513,12 @@ export interface operations {
                 mode?: number;
                 /** @description Replace an existing file, and make missing parents */
                 force?: boolean;
+                /** @description Id of an upload that can be continued, chosen by the client. With offset and size: what arrives stays for a day when the connection breaks */
+                upload?: string;
+                /** @description Where the body begins: at the bytes that are there, or at 0 */
+                offset?: number;
+                /** @description Bytes of the whole file */
+                size?: number;
             };
             header?: never;
             path: {
@@ -3509,6 +3535,103 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["VolumeEntryStat"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            /** @description Insufficient Storage */
+            507: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            /** @description Another error of the request */
+            "4XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+            /** @description Another error of the server */
+            "5XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeContentError"];
+                };
+            };
+        };
+    };
+    getVolumeUpload: {
+        parameters: {
+            query: {
+                /** @description Id of an upload that can be continued, chosen by the client */
+                upload: string;
+            };
+            header?: never;
+            path: {
+                volumeID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["VolumeUpload"];
                 };
             };
             /** @description Bad Request */

@@ -3,14 +3,15 @@ import { apiErrorOf } from '../api/error.ts'
 import { VolumeError, VolumePathNotFoundError } from '../errors.ts'
 import { pooledFetch } from '../http/pools.ts'
 import type { VolumeConnectionConfig } from './connection.ts'
+import { decodePath, encodePath } from './path-bytes.ts'
 import type { VolumeEntryStat, VolumeFileType } from './types.ts'
 
 /** One request to the content API of a volume (wire spec, section 2.6). */
 export interface ContentRequest {
   method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
-  route: 'path' | 'dir' | 'file'
-  /** Path in the volume. */
-  path: string
+  route: 'path' | 'dir' | 'file' | 'upload'
+  /** Path in the volume. Absent: the request is about no path. */
+  path?: string
   /** Further parameters; undefined values are left out. */
   query?: Record<string, string | number | boolean | undefined>
   body?: BodyInit
@@ -23,6 +24,8 @@ interface WireStat {
   name: string
   type: VolumeFileType
   path: string
+  /** Base64 of the path, if it is not UTF-8. */
+  pathBytes?: string
   size: number
   mode: number
   uid: number
@@ -61,7 +64,7 @@ export async function requestContent(
   config.logger?.[response.ok ? 'info' : 'error']?.('Response:', response.status, response.statusText)
   if (response.ok) return response
   const error = bodyOf(await response.text())
-  if (response.status === 404) throw new VolumePathNotFoundError(`Path ${path} not found`)
+  if (response.status === 404) throw new VolumePathNotFoundError(`Path ${path ?? ''} not found`)
   throw apiErrorOf({ response, error }, VolumeError)
 }
 
@@ -72,16 +75,21 @@ export const entryOf = async (response: Response): Promise<VolumeEntryStat> => t
 export const entriesOf = async (response: Response): Promise<VolumeEntryStat[]> =>
   ((await response.json()) as WireStat[]).map(toEntry)
 
-const toEntry = (stat: WireStat): VolumeEntryStat => ({
-  ...stat,
-  atime: new Date(stat.atime),
-  mtime: new Date(stat.mtime),
-  ctime: new Date(stat.ctime),
-})
+function toEntry({ pathBytes, ...stat }: WireStat): VolumeEntryStat {
+  const path = pathBytes === undefined ? stat.path : decodePath(pathBytes)
+  return {
+    ...stat,
+    name: pathBytes === undefined ? stat.name : path.slice(path.lastIndexOf('/') + 1),
+    path,
+    atime: new Date(stat.atime),
+    mtime: new Date(stat.mtime),
+    ctime: new Date(stat.ctime),
+  }
+}
 
 const queryString = (query: Record<string, string | number | boolean | undefined>): string =>
   Object.entries(query)
-    .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(value)}`]))
+    .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodePath(String(value))}`]))
     .join('&')
 
 function bodyOf(text: string): unknown {

@@ -8,6 +8,7 @@ export {
   type VolumeMetadataOptions,
   type VolumeMetadataOpts,
   type VolumeReadOpts,
+  type VolumeUpload,
   type VolumeWriteOptions,
   type VolumeWriteOpts,
 } from './types.ts'

@@ -49,7 +49,7 @@ export type VolumeAndToken = VolumeInfo & {
 export type VolumeEntryStat = {
   name: string
   type: VolumeFileType
-  /** Absolute path within the volume. */
+  /** Absolute path within the volume. Bytes that are not UTF-8 are characters from U+DC80 to U+DCFF. */
   path: string
   /** Size in bytes. */
   size: number
@@ -94,6 +94,16 @@ export type VolumeReadOpts = VolumeApiOpts & {
 export type VolumeWriteOpts = VolumeMetadataOpts & {
   /** Overwrites an existing file; creates missing parents of a directory. @default false */
   force?: boolean
+}
+
+/** An upload that continues after a broken connection. Only a Sandlot knows it. */
+export type VolumeUpload = {
+  /** Chosen by the caller: 16 to 64 letters, digits, `-` and `_`. */
+  id: string
+  /** Byte of the file that the data begins with: as many as `uploadedBytes` says are there, or 0. */
+  offset: number
+  /** Bytes of the whole file, which appears when all are there. */
+  size: number
 }
 
 /** @deprecated Use {@link VolumeMetadataOpts}. */

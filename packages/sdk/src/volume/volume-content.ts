@@ -4,7 +4,13 @@ import { withIdleTimeout } from '../files/idle-timeout.ts'
 import { runtime } from '../http/runtime.ts'
 import { type VolumeApiOpts, VolumeConnectionConfig } from './connection.ts'
 import { type ContentRequest, entriesOf, entryOf, requestContent } from './content.ts'
-import type { VolumeEntryStat, VolumeMetadataOpts, VolumeReadOpts, VolumeWriteOpts } from './types.ts'
+import type {
+  VolumeEntryStat,
+  VolumeMetadataOpts,
+  VolumeReadOpts,
+  VolumeUpload,
+  VolumeWriteOpts,
+} from './types.ts'
 
 /** Timeout for transfers, as a file may be large and the connection slow. */
 const FILE_TIMEOUT_MS = 3_600_000
@@ -108,20 +114,37 @@ export abstract class VolumeContent extends ClientFactory {
   /**
    * Writes a file. A stream is sent while it is read; browsers, which cannot send streams, buffer it first.
    *
-   * @param opts `force`: overwrite an existing file
+   * @param opts `force`: overwrite an existing file; `upload`: send the rest of a file, and keep for a day what arrives
    * @throws {@link VolumeError} if the file exists and `force` is not set
    * @throws {@link VolumePathNotFoundError} if its directory does not exist
    */
   async writeFile(
     path: string,
     data: VolumeData,
-    opts?: VolumeWriteOpts & VolumeApiOpts,
+    opts?: VolumeWriteOpts & VolumeApiOpts & { upload?: VolumeUpload },
   ): Promise<VolumeEntryStat> {
     const body = await bodyOf(data)
-    const request = { method: 'PUT', route: 'file', path, query: writeQuery(opts), body } as const
+    const query = { ...writeQuery(opts), ...uploadQuery(opts?.upload) }
+    const request = { method: 'PUT', route: 'file', path, query, body } as const
     return entryOf(
       await this.request({ ...request, contentType: 'application/octet-stream' }, opts, FILE_TIMEOUT_MS),
     )
+  }
+
+  /**
+   * Asks how many bytes of an upload are there, and ends a request that still writes to it.
+   *
+   * @param id as in `upload` of `writeFile`
+   * @example
+   * ```ts
+   * const offset = await volume.uploadedBytes(id)
+   * const upload = { id, offset, size }
+   * await volume.writeFile('/large.bin', file.slice(offset), { upload, force: true })
+   * ```
+   */
+  async uploadedBytes(id: string, opts?: VolumeApiOpts): Promise<number> {
+    const response = await this.request({ method: 'GET', route: 'upload', query: { upload: id } }, opts)
+    return ((await response.json()) as { bytes: number }).bytes
   }
 
   /** Removes a file, or a directory with its content. */
@@ -162,6 +185,9 @@ export abstract class VolumeContent extends ClientFactory {
 }
 
 const writeQuery = ({ uid, gid, mode, force }: VolumeWriteOpts = {}) => ({ uid, gid, mode, force })
+
+const uploadQuery = (upload: VolumeUpload | undefined) =>
+  upload && { upload: upload.id, offset: upload.offset, size: upload.size }
 
 async function bodyOf(data: VolumeData): Promise<BodyInit> {
   if (

@@ -1,8 +1,9 @@
 import { Readable } from 'node:stream'
 import { SandlotError } from '@sandlot/protocol'
-import type { OpenVolumeFile, VolumeEntry } from '@sandlot/protocol/node'
+import type { OpenVolumeFile, VolumeEntry, VolumeUploadPart } from '@sandlot/protocol/node'
 import {
   deleteVolumePath,
+  getVolumeUpload,
   listVolumeDirectory,
   makeVolumeDirectory,
   readVolumeFile,
@@ -30,6 +31,7 @@ export function volumeContentRoutes(app: App, options: VolumeContentRoutesOption
   app.get(`${ROUTE}/dir`, { schema: listVolumeDirectory, ...long }, list(options))
   app.post(`${ROUTE}/dir`, { schema: makeVolumeDirectory }, makeDirectory(options))
   app.get(`${ROUTE}/file`, { schema: readVolumeFile, ...long }, read(options))
+  app.get(`${ROUTE}/upload`, { schema: getVolumeUpload, exposeHeadRoute: false }, uploaded(options))
   app.register(async (scope) => {
     scope.removeAllContentTypeParsers()
     scope.addContentTypeParser('*', (_request, payload, done) => done(null, payload))
@@ -112,10 +114,25 @@ const write =
     const { params, query, raw } = request
     const { force = false, uid, gid, mode } = query
     const { files } = volumes.storage
-    const content = bodyOf(request)
-    const entry = await files.write(params.volumeID, pathIn(raw.url!), content, { uid, gid, mode }, force)
+    const [path, content, part] = [pathIn(raw.url!), bodyOf(request), partOf(query)]
+    const entry = await files.write(params.volumeID, path, content, { uid, gid, mode }, force, part)
     return reply.code(201).send(toAnswer(entry))
   }
+
+const uploaded =
+  ({ volumes }: VolumeContentRoutesOptions): Handler<typeof getVolumeUpload> =>
+  async ({ params, query }) => ({
+    bytes: await volumes.storage.files.uploadedBytes(params.volumeID, query.upload),
+  })
+
+/** @throws SandlotError invalid_request unless a request has all of an upload or nothing */
+function partOf(query: { upload?: string; offset?: number; size?: number }): VolumeUploadPart | undefined {
+  const { upload, offset, size } = query
+  if (upload === undefined && offset === undefined && size === undefined) return undefined
+  if (upload === undefined || offset === undefined || size === undefined)
+    throw new SandlotError('invalid_request', 'upload, offset and size belong together: send all three')
+  return { uploadId: upload, offset, sizeBytes: size }
+}
 
 /** A request without a body writes an empty file. */
 const bodyOf = ({ body }: FastifyRequest): Readable => (body instanceof Readable ? body : Readable.from([]))

@@ -176,11 +176,11 @@ describe('a deleted volume', () => {
 test('a volume that cannot grow while sandboxes use it says which ones, and what to do', async () => {
   const { volumeID } = (await create('one')).body
   const { sandboxID } = await t.create({ volumeMounts: [{ name: 'one', path: '/mnt/one' }] })
-  storage.failure = new SandlotError('conflict', 'it cannot grow')
+  storage.failure = new SandlotError('conflict', 'the server may not')
   const { status, body } = await t.call('PATCH', `/volumes/${volumeID}`, { sizeMB: 20_480 })
   expect([status, body.message]).toEqual([
     409,
-    `volume 'one': it cannot grow: unmount it in sandbox ${sandboxID}, or kill them, then try again; or copy it into a larger volume (\`from\`)`,
+    `volume 'one' cannot grow now: sandbox ${sandboxID} has it mounted, and the server may not: kill what holds it, or make a larger copy (\`from\` and \`sizeMB\`)`,
   ])
   expect((await t.call('GET', `/volumes/${volumeID}`)).body.sizeMB).toBe(10_240)
 })

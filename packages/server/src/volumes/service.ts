@@ -156,9 +156,14 @@ export class VolumeService {
   #withUsers(error: unknown, { teamId, volumeId, name }: Volume): unknown {
     if (!(error instanceof SandlotError) || error.errorName !== 'conflict') return error
     const users = this.#options.usersOf(teamId, volumeId)
-    const where = users.length > 0 ? `unmount it in ${named(users)}, or kill them` : 'wait a few minutes'
-    const wayOut = `${where}, then try again; or copy it into a larger volume (\`from\`)`
-    return new SandlotError('conflict', `volume '${name}': ${error.message}: ${wayOut}`, { cause: error })
+    const holders =
+      users.length > 0
+        ? `${named(users)} ${users.length === 1 ? 'has' : 'have'} it mounted`
+        : // the kernel of a guest remembers files for a while
+          'a sandbox that has unmounted it holds it until that sandbox ends'
+    const message = `volume '${name}' cannot grow now: ${holders}, and ${error.message}`
+    const wayOut = 'kill what holds it, or make a larger copy (`from` and `sizeMB`)'
+    return new SandlotError('conflict', `${message}: ${wayOut}`, { cause: error })
   }
 
   /**

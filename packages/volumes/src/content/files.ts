@@ -9,6 +9,7 @@ import type {
   VolumeEntry,
   VolumeFiles,
   VolumeRange,
+  VolumeUploadPart,
 } from '@sandlot/protocol/node'
 import { codeOf, fileError } from '../errors.ts'
 import { DIRECTORY, openat2, pathOf, RESOLVE_NO_SYMLINKS } from '../linux/system-calls.ts'
@@ -30,7 +31,8 @@ import { entryIn, entryOf } from './entry.ts'
 import { makeFolder, openOrMakeFolder } from './folders.ts'
 import { listTree } from './listing.ts'
 import { Operations } from './operations.ts'
-import { Staging } from './staging.ts'
+import { type StagedWrite, Staging } from './staging.ts'
+import { RunningUploads } from './uploads.ts'
 import { VolumePath } from './volume-path.ts'
 
 const AT_FDCWD = -100
@@ -61,6 +63,7 @@ export interface ContentFilesOptions {
 export class ContentFiles implements VolumeFiles {
   readonly #options: ContentFilesOptions
   readonly #operations = new Operations()
+  readonly #uploads = new RunningUploads()
   readonly #jobs = new KeyedQueue()
   readonly #removals = new Set<{ volumeId: string; job: Promise<void>; stop: AbortController }>()
   readonly #cleaned = new Set<string>()
@@ -182,8 +185,25 @@ export class ContentFiles implements VolumeFiles {
     content: NodeJS.ReadableStream,
     attributes: VolumeAttributes,
     force: boolean,
+    part?: VolumeUploadPart,
   ): Promise<VolumeEntry> {
     checkAttributes(attributes)
+    const write = (signal?: AbortSignal) =>
+      this.#write(volumeId, bytes, { content, attributes, force, part, signal })
+    return part ? this.#uploads.run(volumeId, part.uploadId, write) : write()
+  }
+
+  async uploadedBytes(volumeId: string, uploadId: string): Promise<number> {
+    await this.#uploads.end(volumeId, uploadId)
+    return this.#within(volumeId, Buffer.from('/'), ({ staging }) => staging.uploadedBytes(uploadId))
+  }
+
+  #write(
+    volumeId: string,
+    bytes: Buffer,
+    write: Pick<StagedWrite, 'content' | 'attributes' | 'force' | 'part' | 'signal'>,
+  ): Promise<VolumeEntry> {
+    const { attributes, force } = write
     return this.#within(volumeId, bytes, async ({ root, staging }, path) => {
       if (path.isRoot) throw new SandlotError('conflict', "path '/' is a directory")
       const { uid, gid } = attributes
@@ -191,7 +211,7 @@ export class ContentFiles implements VolumeFiles {
         ? openOrMakeFolder(root, path.parent, { uid, gid })
         : openFolder(root, path.parent)
       return withDescriptor(opening, async (parent) => {
-        await staging.write({ parent, path, content, attributes, force, roomBytes: this.#options.roomBytes })
+        await staging.write({ ...write, parent, path, roomBytes: this.#options.roomBytes })
         return entryIn(parent, path)
       })
     })

@@ -2,16 +2,18 @@ import { constants, createWriteStream } from 'node:fs'
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
-import type { VolumeAttributes } from '@sandlot/protocol/node'
+import type { VolumeAttributes, VolumeUploadPart } from '@sandlot/protocol/node'
 import { codeOf, diskFull } from '../errors.ts'
 import { pathOf } from '../linux/system-calls.ts'
 import type { TemporaryNames } from '../storage/temporary-names.ts'
 import { applyAttributes } from './attributes.ts'
 import { pathIn } from './descriptors.ts'
 import { removeTrees, TreeRemoval } from './tree-removal.ts'
+import { checkComplete, openUpload, uploadedBytes, uploadName } from './uploads.ts'
 import type { VolumePath } from './volume-path.ts'
 
 const DEFAULT_MODE = 0o644
+const NEW_FILE = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL
 /** How much is written between two looks at the disk that all volumes share. */
 const CHECK_BYTES = 8 * 2 ** 20
 
@@ -26,6 +28,10 @@ export interface StagedWrite {
   force: boolean
   /** Bytes that may still be written to the disk that all volumes share. */
   roomBytes: () => number
+  /** An upload that stays when `content` fails. */
+  part?: VolumeUploadPart
+  /** Ends the write. */
+  signal?: AbortSignal
 }
 
 /** The folder of a volume that no sandbox sees, for files that are not complete and for trees that are being removed. */
@@ -39,16 +45,19 @@ export class Staging {
   }
 
   /** Writes a file that appears when it is complete and on the disk. @throws EEXIST, EISDIR, ENOENT, ENOSPC … */
-  async write({ parent, path, content, attributes, force, roomBytes }: StagedWrite): Promise<void> {
+  async write(write: StagedWrite): Promise<void> {
+    const { parent, path, attributes, force, part } = write
     const target = pathIn(parent, path.name)
     const before = await lstat(target).catch(() => undefined)
     if (before?.isDirectory()) throw new SandlotError('conflict', `path '${path}' is a directory`)
     if (before && !force)
       throw new SandlotError('conflict', `path '${path}' exists already: overwrite it with force`)
-    const staged = pathIn(this.#folder, Buffer.from(this.#names.next()))
-    const file = await open(staged, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
+    const name = part ? uploadName(part.uploadId) : Buffer.from(this.#names.next())
+    const staged = pathIn(this.#folder, name)
+    const file = part ? await openUpload(this.#folder, part) : await open(staged, NEW_FILE, 0o600)
     try {
-      await fill(file, content, roomBytes)
+      await fill(file, write)
+      if (part) await checkComplete(file, part)
       const kept = before?.isFile() ? { uid: before.uid, gid: before.gid, mode: before.mode & 0o7777 } : {}
       const { uid = 0, gid = 0, mode = DEFAULT_MODE } = { ...kept, ...withoutUndefined(attributes) }
       await applyAttributes(file.fd, { uid, gid, mode })
@@ -57,11 +66,16 @@ export class Staging {
       else await linkNew(staged, target)
       await syncOpen(parent)
     } catch (error) {
-      await unlink(staged).catch(() => {})
+      if (!part) await unlink(staged).catch(() => {})
       throw error
     } finally {
       await file.close().catch(() => {})
     }
+  }
+
+  /** Returns how many bytes of an upload are there. */
+  uploadedBytes(uploadId: string): Promise<number> {
+    return uploadedBytes(this.#folder, uploadId)
   }
 
   /**
@@ -96,13 +110,10 @@ export class Staging {
 }
 
 /** Writes a stream to a file, and leaves the file open. @throws SandlotError disk_full */
-async function fill(
-  file: FileHandle,
-  content: NodeJS.ReadableStream,
-  roomBytes: () => number,
-): Promise<void> {
-  const target = createWriteStream('', { fd: file.fd, autoClose: false, highWaterMark: 256 * 1024 })
-  await pipeline(content, (chunks) => whileThereIsRoom(chunks, roomBytes), target)
+async function fill(file: FileHandle, { content, roomBytes, part, signal }: StagedWrite): Promise<void> {
+  const start = part?.offset ?? 0
+  const target = createWriteStream('', { fd: file.fd, autoClose: false, start, highWaterMark: 256 * 1024 })
+  await pipeline(content, (chunks) => whileThereIsRoom(chunks, roomBytes), target, { signal })
 }
 
 async function* whileThereIsRoom(

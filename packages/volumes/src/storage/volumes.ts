@@ -147,7 +147,7 @@ export class Volumes implements VolumeStorage {
       if (!isGrown)
         throw new SandlotError(
           'conflict',
-          'a volume in use cannot grow on this machine, as the server lacks CAP_SYS_RESOURCE, which Linux wants to enlarge a file system that is mounted',
+          'this server lacks CAP_SYS_RESOURCE, which Linux wants to enlarge a file system that is mounted',
         )
     })
   }

@@ -1,8 +1,9 @@
 import { Command } from 'commander'
 import { Failure } from '../../failure.ts'
 import { print } from '../../output/out.ts'
-import { downloadFrom, uploadTo } from '../../volumes/copy.ts'
+import { downloadFrom } from '../../volumes/download.ts'
 import { findVolume, placeIn } from '../../volumes/find.ts'
+import { uploadTo } from '../../volumes/upload.ts'
 
 export const cp = (): Command =>
   new Command('cp')
@@ -13,7 +14,9 @@ export const cp = (): Command =>
     .addHelpText(
       'after',
       `
-A download that broke off continues where it stopped. A local path with a colon begins with ./
+A file that broke off continues where it stopped when the command is repeated: uploads from 8 MiB on for a day, unless
+the file has changed. --resume leaves out the files that were complete. Permissions are copied; links and special files
+are not, and each is named. Uploaded files belong to root. A local path with a colon begins with ./
 
 Examples:
   e2b volume cp ./train.csv datasets:/train.csv
