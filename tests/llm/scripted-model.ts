@@ -55,6 +55,8 @@ export const commandOf = (n: number): string =>
  */
 export function answer({ items, tools, mustCall, schema }: Conversation): Answer {
   const result = resultAtEnd(items)
+  const asked = result ? undefined : toolAsked(items, tools)
+  if (asked) return asked
   const shell = tools.map(asShell).find((call) => call !== undefined)
   if (shell && (mustCall || !result)) {
     const n = items.filter((item) => item.kind === 'call').length + 1
@@ -62,6 +64,15 @@ export function answer({ items, tools, mustCall, schema }: Conversation): Answer
   }
   if (schema) return { kind: 'text', text: JSON.stringify(instanceOf(schema)) }
   return { kind: 'text', text: result ? `Done. The tool answered: ${result.text}` : 'Understood.' }
+}
+
+/** A call of the tool that the user asks for by the end of its name and JSON: `Call the tool read_graph with {}`. */
+function toolAsked(items: Item[], tools: Tool[]): Answer | undefined {
+  const last = items.findLast((item) => item.kind === 'text' && item.role === 'user')
+  const [, name, json] =
+    /Call the tool (\w+) with (\{[^}]*\})/.exec((last as { text?: string })?.text ?? '') ?? []
+  const tool = name && tools.find((candidate) => candidate.name.endsWith(name))
+  return tool ? { kind: 'call', tool, arguments: JSON.parse(json!) } : undefined
 }
 
 /** The tool result that the model has not answered yet. OpenClaw appends words of its own, in the user's name. */
