@@ -70,7 +70,11 @@ test('the MCP gateway of the sandbox is added as documented, and the model calls
   await sandbox.commands.run(
     `claude mcp add --transport http --scope user e2b-mcp-gateway ${mcpUrl} --header "Authorization: Bearer ${mcpToken}"`,
   )
-  const { stdout } = await claude('-p \'Call the tool read_note with {"path": "/home/user/note.txt"}\'')
+  // else the model would have to search for the tool first
+  const { stdout } = await sandbox.commands.run(
+    `ENABLE_TOOL_SEARCH=false claude --dangerously-skip-permissions -p 'Call the tool read_note with {"path": "/home/user/note.txt"}'`,
+    { timeoutMs: 110_000 },
+  )
   expect(stdout).toContain('Done. The tool answered: written by the user')
 })
 

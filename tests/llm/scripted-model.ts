@@ -68,9 +68,9 @@ export function answer({ items, tools, mustCall, schema }: Conversation): Answer
 
 /** A call of the tool that the user asks for by the end of its name and JSON: `Call the tool read_graph with {}`. */
 function toolAsked(items: Item[], tools: Tool[]): Answer | undefined {
-  const last = items.findLast((item) => item.kind === 'text' && item.role === 'user')
+  const said = items.flatMap((item) => (item.kind === 'text' && item.role === 'user' ? [item.text] : []))
   const [, name, json] =
-    /Call the tool (\w+) with (\{[^}]*\})/.exec((last as { text?: string })?.text ?? '') ?? []
+    said.map((text) => /Call the tool (\w+) with (\{[^}]*\})/.exec(text)).findLast(Boolean) ?? []
   const tool = name && tools.find((candidate) => candidate.name.endsWith(name))
   return tool ? { kind: 'call', tool, arguments: JSON.parse(json!) } : undefined
 }
