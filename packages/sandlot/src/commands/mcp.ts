@@ -13,7 +13,7 @@ export const mcpCommand = (): Command =>
     .addHelpText(
       'after',
       `
-105 servers of the catalogue exist only as container images. Put the program of one into a template and say here how it is started, or run
+106 servers of the catalogue exist only as container images. Put the program of one into a template and say here how it is started, or run
 it elsewhere and give its URL. Sandboxes that are created afterwards with this server in \`mcp\` use it; a template's own
 \`mcp-gateway map\` wins. The server need not be restarted. Options are in the program's environment, or written {option}.
 
