@@ -1,11 +1,14 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createdFile } from '../llm/scripted-model.ts'
+import { mapNotesServer, NOTES_SERVER } from './notes-server.ts'
 import { LLM_URL, REPOSITORY, startWorkspace, type Workspace } from './workspace.ts'
 
 let workspace: Workspace
 beforeAll(async () => {
+  await mapNotesServer()
   workspace = await startWorkspace('claude', {
     envs: { ANTHROPIC_API_KEY: 'from-the-user', ANTHROPIC_BASE_URL: LLM_URL },
+    mcp: { [NOTES_SERVER]: {} },
   })
 })
 afterAll(() => workspace?.sandbox.kill())
@@ -59,14 +62,20 @@ test('CLAUDE.md and --system-prompt reach the model', async () => {
   expect(JSON.stringify(system)).toContain('Answer in one word')
 })
 
-test('an MCP server is added', async () => {
+test('the MCP gateway of the sandbox is added as documented, and the model calls a tool of it', async () => {
   const { sandbox } = workspace
+  await sandbox.files.write('/home/user/note.txt', 'written by the user')
+  const mcpUrl = sandbox.getMcpUrl()
+  const mcpToken = await sandbox.getMcpToken()
   await sandbox.commands.run(
-    'claude mcp add --transport http e2b-mcp-gateway http://127.0.0.1:1/mcp --header "Authorization: Bearer token"',
+    `claude mcp add --transport http --scope user e2b-mcp-gateway ${mcpUrl} --header "Authorization: Bearer ${mcpToken}"`,
   )
-  expect((await sandbox.commands.run('claude mcp get e2b-mcp-gateway')).stdout).toContain(
-    'http://127.0.0.1:1/mcp',
+  // else the model would have to search for the tool first
+  const { stdout } = await sandbox.commands.run(
+    `ENABLE_TOOL_SEARCH=false claude --dangerously-skip-permissions -p 'call read_note {"path": "/home/user/note.txt"}'`,
+    { timeoutMs: 110_000 },
   )
+  expect(stdout).toContain('Done. The tool answered: written by the user')
 })
 
 test('claude is on PATH of a shell that is not a login shell', async () => {

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, expect, inject, test } from 'vitest'
 import { sandboxUrlOf } from '../server.ts'
 import { BUILD_TIMEOUT_MS, waitForTemplate } from './ready.ts'
 
-/** Installing three packages from npm and PyPI takes up to a minute on a busy machine. */
+/** Three servers start within seconds, or a minute on a busy machine. */
 const CREATE_TIMEOUT_MS = 180_000
 
 let sandbox: Sandbox
@@ -66,6 +66,21 @@ test('sessions go on after a pause', async () => {
   await sandbox.pause()
   sandbox = await Sandbox.connect(sandbox.sandboxId, { timeoutMs: 600_000 })
   expect(textOf(await client.callTool({ name: 'read_graph' }))).toContain('Ada')
+})
+
+test('a fork has the token of its source, until it gets one of its own', async () => {
+  const token = await sandbox.getMcpToken()
+  const [fork] = (await sandbox.fork()) as [Sandbox]
+  try {
+    const forked = await Sandbox.connect(fork.sandboxId)
+    expect(await forked.getMcpToken()).toBe(token)
+    const { stdout } = await forked.commands.run('mcp-gateway token rotate', { user: 'root' })
+    expect(stdout.trim()).not.toBe(token)
+    expect(await (await Sandbox.connect(fork.sandboxId)).getMcpToken()).toBe(stdout.trim())
+    expect(await (await Sandbox.connect(sandbox.sandboxId)).getMcpToken()).toBe(token)
+  } finally {
+    await fork.kill()
+  }
 })
 
 test('an unknown server fails the creation, with the reason', async () => {

@@ -124,7 +124,6 @@ describeClients(
     })
   },
   eachNewClient,
-  oursByUrl,
 )
 
 describe('our SDK', () => {

@@ -9,6 +9,7 @@ import { gcCommand } from './commands/gc.ts'
 import { imagesCommand } from './commands/images.ts'
 import { keysCommand } from './commands/keys.ts'
 import { loginLinkCommand } from './commands/login-link.ts'
+import { mcpCommand } from './commands/mcp.ts'
 import { purgeCommand } from './commands/purge.ts'
 import { secretsCommand } from './commands/secrets.ts'
 import { setupCommand } from './commands/setup.ts'
@@ -36,6 +37,7 @@ export function createProgram(): Command {
     adoptCommand,
     dbCommand,
     secretsCommand,
+    mcpCommand,
     configCommand,
     doctorCommand,
   ]) {

@@ -34,6 +34,7 @@ import { makeHome } from './home-folder.ts'
 import { openListeners } from './listeners.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
 import { McpTools } from './mcp.ts'
+import { mcpCommandsOf } from './mcp-commands.ts'
 import { openNodeId } from './node-id.ts'
 import type { Progress } from './progress.ts'
 import { SecretsKeys } from './secrets-keys.ts'
@@ -162,6 +163,7 @@ function createControlPlane(
     adminEmail: settings.adminEmail,
     templateDescriptions,
     requireSecure: settings.requireSecure,
+    mcpCommands: () => mcpCommandsOf(settings.home),
     allowedRanges: settings.allowedRanges,
     records,
     secretsKeys: new SecretsKeys(settings),

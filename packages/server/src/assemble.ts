@@ -165,7 +165,7 @@ function assembleSandboxes(
 ) {
   const { operations, checkpointRows, storage, nodeEvents, joined } = parts
   const sessionId = randomUUID()
-  const { requireSecure = false, allowedRanges = [] } = options
+  const { requireSecure = false, allowedRanges = [], mcpCommands = () => ({}) } = options
   const networkLimits = { allowedRanges }
   const deadlines = new Deadlines(operations, {
     kill: (sandboxId) => lifecycle.endInBackground(sandboxId, 'timeout'),
@@ -189,6 +189,7 @@ function assembleSandboxes(
       lifecycle,
       deadlines,
       requireSecure,
+      mcpCommands,
       networkLimits,
       mountsOf: (teamId, asked) => volumes.mountsOf(teamId, asked),
     }),

@@ -43,6 +43,8 @@ export interface ControlPlaneOptions {
   records?: (instanceId: string) => TakeoverRecords
   /** Keys that secrets are encrypted with. Default: none, and secrets answer 503. */
   secretsKeys?: SecretsKeySource
+  /** Commands of MCP servers that the administrator has given, by key of the gateway's catalogue; read at each create with `mcp`. Default: none. */
+  mcpCommands?: () => Record<string, string[]>
   /** Volumes of this host. Default: none, and requests for volumes answer 403. */
   volumes?: VolumeStorage
   /** How long deleted volumes can be restored. Default 24 hours. */

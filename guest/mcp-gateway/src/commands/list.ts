@@ -1,8 +1,8 @@
 import { join } from 'node:path'
 import catalogue from '../../catalogue/catalogue.json' with { type: 'json' }
 import type { Catalogue, CatalogueEntry } from '../catalogue/entry.ts'
+import { type MappedCommands, mappedCommands } from '../install/mapped-commands.ts'
 import { isInstalled } from '../install/package.ts'
-import { type MappedCommands, mappedCommands } from '../install/prepare.ts'
 import type { Places } from '../places.ts'
 
 /** Returns a line for each server of the catalogue: its name, its options, and how it is run. */

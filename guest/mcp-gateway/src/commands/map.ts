@@ -3,7 +3,7 @@ import { dirname } from 'node:path'
 import catalogue from '../../catalogue/catalogue.json' with { type: 'json' }
 import type { Catalogue } from '../catalogue/entry.ts'
 import { entryOf } from '../config/parse-config.ts'
-import { mappedCommands } from '../install/prepare.ts'
+import { ownCommands } from '../install/mapped-commands.ts'
 import type { Places } from '../places.ts'
 import { Refusal } from '../refusal.ts'
 
@@ -13,7 +13,7 @@ export function map(name: string | undefined, command: string[], places: Places)
     throw new Refusal('name a server and its command: mcp-gateway map <server> -- <command or URL>')
   }
   entryOf(name, catalogue as Catalogue)
-  const commands = { ...mappedCommands(places), [name]: command }
+  const commands = { ...ownCommands(places), [name]: command }
   mkdirSync(dirname(places.commandsFile), { recursive: true })
   const unfinished = `${places.commandsFile}.${process.pid}`
   writeFileSync(unfinished, `${JSON.stringify(commands, null, 2)}\n`)

@@ -4,9 +4,9 @@ import catalogue from '../../catalogue/catalogue.json' with { type: 'json' }
 import type { Catalogue } from '../catalogue/entry.ts'
 import { entryOf } from '../config/parse-config.ts'
 import { pypiLock } from '../install/locks.ts'
+import { mappedCommands } from '../install/mapped-commands.ts'
 import { installNpmSet } from '../install/npm-set.ts'
 import { installPackage } from '../install/package.ts'
-import { mappedCommands } from '../install/prepare.ts'
 import type { Places } from '../places.ts'
 import { Refusal } from '../refusal.ts'
 

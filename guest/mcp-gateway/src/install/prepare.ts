@@ -1,4 +1,3 @@
-import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { environmentOf, fillArguments, fillHeaders, type Launch } from '../config/launch.ts'
 import type { ServerConfig } from '../config/server-config.ts'
@@ -7,21 +6,9 @@ import type { Places } from '../places.ts'
 import { Refusal } from '../refusal.ts'
 import { runCommand } from '../run-command.ts'
 import { pypiLock } from './locks.ts'
+import { mappedCommands } from './mapped-commands.ts'
 import { installPackage } from './package.ts'
 import { installProject } from './project.ts'
-
-/** By the name of a server: a command and its arguments, or only the URL of an endpoint. */
-export type MappedCommands = Record<string, string[]>
-
-/** Reads what `mcp-gateway map` stored. */
-export function mappedCommands(places: Places): MappedCommands {
-  if (!existsSync(places.commandsFile)) return {}
-  try {
-    return JSON.parse(readFileSync(places.commandsFile, 'utf8')) as MappedCommands
-  } catch (error) {
-    throw new Refusal(`${places.commandsFile} is not JSON: ${(error as Error).message}`)
-  }
-}
 
 /**
  * Makes a server ready to be started: installs it if it is not there yet.
@@ -97,4 +84,5 @@ function launchOf(
 const unavailable = (key: string, image: string | undefined, source: string | undefined) =>
   `'${key}' exists only as the container image ${image}, and neither npm nor PyPI has a package of it. ` +
   `Use its project, 'github/${source?.split(' ')[0] ?? '<owner>/<repository>'}' with runCmd and installCmd, ` +
-  `or bring a program in a template and name it there with \`mcp-gateway map ${key} -- <command>\``
+  `or bring a program in a template and name it there with \`mcp-gateway map ${key} -- <command>\`; ` +
+  `the administrator can name one, or its URL, for all sandboxes: \`sandlot mcp map ${key} -- <command>\``

@@ -7,6 +7,7 @@ import { runtimeEnvVarsOf, type Startable } from '../templates/registry.ts'
 import type { Deadlines } from './deadlines.ts'
 import { notFound } from './errors.ts'
 import type { SandboxLifecycle } from './lifecycle.ts'
+import { mcpVariables } from './mcp-variables.ts'
 import { networkPolicyOf } from './network-policy.ts'
 import type { NetworkLimits } from './network-settings.ts'
 import type { SandboxOperations } from './operations.ts'
@@ -21,6 +22,8 @@ export interface SandboxServiceOptions {
   deadlines: Deadlines
   /** Refuses to create sandboxes without an access token, which anyone who knows the id can use. */
   requireSecure: boolean
+  /** Commands of MCP servers by their keys, as the administrator has given them. */
+  mcpCommands: () => Record<string, string[]>
   networkLimits: NetworkLimits
   /** Finds the volumes that a create names. @throws SandlotError invalid_request */
   mountsOf: (teamId: string, asked: NonNullable<NewSandbox['volumeMounts']>) => Promise<VolumeMount[]>
@@ -37,6 +40,7 @@ export class SandboxService {
   readonly #lifecycle: SandboxLifecycle
   readonly #deadlines: Deadlines
   readonly #requireSecure: boolean
+  readonly #mcpCommands: SandboxServiceOptions['mcpCommands']
   readonly #networkLimits: NetworkLimits
   readonly #mountsOf: SandboxServiceOptions['mountsOf']
   #isDraining = false
@@ -48,6 +52,7 @@ export class SandboxService {
     this.#lifecycle = lifecycle
     this.#deadlines = deadlines
     this.#requireSecure = requireSecure
+    this.#mcpCommands = options.mcpCommands
     this.#networkLimits = networkLimits
   }
 
@@ -65,7 +70,11 @@ export class SandboxService {
       'set secure to true, which clients from 2.0 on do by themselves',
     )
     // stored with the sandbox, because the template may be rebuilt while the sandbox is paused
-    settings.envVars = { ...runtimeEnvVarsOf(startable.build), ...settings.envVars }
+    settings.envVars = {
+      ...runtimeEnvVarsOf(startable.build),
+      ...mcpVariables(settings.mcp, this.#mcpCommands),
+      ...settings.envVars,
+    }
     if (body.volumeMounts?.length)
       settings.volumeMounts = await this.#mountsOf(team.teamId, body.volumeMounts)
     const release = this.#operations.limits.reserve(team)
