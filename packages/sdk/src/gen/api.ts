@@ -2634,7 +2634,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description e2b.tgz or e2b-cli.tgz */
+                /** @description e2b.tgz, e2b-cli.tgz or sandlot-mcp.tgz */
                 file: string;
             };
             cookie?: never;
