@@ -71,7 +71,7 @@ export function answer({ items, tools, mustCall, schema }: Conversation): Answer
 
 /**
  * The next call of a task that dictates its calls, each on a line like `call run_command {"command": "ls"}`; tools of MCP
- * servers are found by their own name. `<sandbox_id>` stands for the id in the latest result that has one.
+ * servers are found by their own name, and tools without a schema get `input`. `<sandbox_id>` stands for the id in the latest result that has one.
  */
 function dictatedCall(items: Item[], tools: Tool[]): Answer | undefined {
   const isTask = (item: Item) => item.kind === 'text' && item.role === 'user' && DICTATED.test(item.text)
@@ -83,7 +83,8 @@ function dictatedCall(items: Item[], tools: Tool[]): Answer | undefined {
   if (!tool) return undefined
   const results = items.flatMap((item) => (item.kind === 'result' ? [item.text] : [])).reverse()
   const id = results.map((text) => /"sandbox_id":\s*"(\w+)"/.exec(text)?.[1]).find(Boolean)
-  return { kind: 'call', tool, arguments: JSON.parse(json!.replaceAll('<sandbox_id>', id ?? 'unknown')) }
+  const given = JSON.parse(json!.replaceAll('<sandbox_id>', id ?? 'unknown'))
+  return { kind: 'call', tool, arguments: tool.schema ? given : String(given.input) }
 }
 
 /** The tool result that the model has not answered yet. OpenClaw appends words of its own, in the user's name. */

@@ -114,6 +114,14 @@ export const programs: ThirdParty[] = [
     templates: 'code-interpreter-v1',
     note: 'the package installs no command `e2b-mcp-server`; its `main()` is called',
   },
+  {
+    registry: 'npm',
+    package: '@anthropic-ai/claude-code',
+    version: '2.1.331',
+    program: 'with-claude-code.mjs',
+    templates: 'code-interpreter-v1',
+    note: "as a client of Sandlot's own MCP server (docs/mcp.md)",
+  },
 ]
 
 /** Programs that `npm test` tries: small, installed in seconds, each with another version of e2b. */

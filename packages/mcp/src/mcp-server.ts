@@ -17,6 +17,8 @@ import type { Tool, ToolAnswer } from './tools/tool.ts'
 
 const INSTRUCTIONS = `Sandlot gives you isolated Linux machines (sandboxes) to run code in. Create one with create_sandbox, pass its sandbox_id to the other tools, and reuse it for related work: files, packages and running programs stay until it ends. Save a state with checkpoint_sandbox before something risky and return with rollback_sandbox; try several ways at the same time with fork_sandbox. Kill sandboxes that are not needed any more.`
 
+const MAX_TOKEN_CHARS = 256
+
 /** Who calls, and by which limits. */
 export interface Caller {
   connection: Connection
@@ -71,7 +73,7 @@ async function callTool(
   { connection, limits, owner }: Caller,
   { mcpReq }: ServerContext,
 ): Promise<CallToolResult> {
-  const token = mcpReq._meta?.progressToken
+  const token = shortToken(mcpReq._meta?.progressToken)
   const progress =
     token === undefined
       ? undefined
@@ -89,6 +91,10 @@ async function callTool(
     progress?.end()
   }
 }
+
+/** Each report repeats the token, so a long one gets no reports. */
+const shortToken = (token: string | number | undefined): string | number | undefined =>
+  typeof token === 'string' && token.length > MAX_TOKEN_CHARS ? undefined : token
 
 /** Fills in defaults. @throws ToolFailure that names each wrong argument, as the model can mend it */
 function checkInput(tool: Tool, given: Record<string, unknown>): Record<string, unknown> {

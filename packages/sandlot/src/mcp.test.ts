@@ -5,7 +5,7 @@ import { createEdge } from '@sandlot/edge'
 import { ApiKeyRepository } from '@sandlot/server/api-keys/repository'
 import { type ServerUnderTest, serverUnderTest } from '@sandlot/server/test-support/server-under-test'
 import pino from 'pino'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import { McpTools } from './mcp.ts'
 import { Traffic } from './traffic.ts'
 
@@ -17,6 +17,8 @@ let t: ServerUnderTest
 let url: string
 const cleanups: Array<() => unknown> = []
 
+// the first request would load it, within the time of its test
+beforeAll(async () => void (await import('@sandlot/mcp/http')), 60_000)
 beforeEach(async () => {
   t = under.current
   const api = t.server.fastify
@@ -124,6 +126,16 @@ test('pages of other origins are refused, and those of this machine may read the
   const answer = await post(ping, { origin: 'http://localhost:6274' })
   expect(answer.status).toBe(200)
   expect(answer.headers.get('access-control-expose-headers')).toContain('Mcp-Session-Id')
+})
+
+test('a list of messages is answered, and one of more than 50 refused', async () => {
+  const pings = (count: number) =>
+    Array.from({ length: count }, (_, id) => ({ jsonrpc: '2.0', id, method: 'ping' }))
+  const headers = { 'mcp-protocol-version': '2025-03-26' }
+  const answer = await post(pings(50), headers)
+  expect([answer.status, (await answer.text()).match(/"result":/g)?.length]).toEqual([200, 50])
+  const refused = await post(pings(51), headers)
+  expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('this one has 51')])
 })
 
 test('GET is 405, a body over 8 MiB 413, and what is not JSON 415 or 400', async () => {

@@ -1,19 +1,12 @@
-import {
-  createServer,
-  type IncomingMessage,
-  type RequestListener,
-  type Server,
-  ServerResponse,
-} from 'node:http'
+import { createServer, type RequestListener, type Server } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { McpEndpoint as Endpoint } from '@sandlot/mcp/http'
 import type { McpEndpoint, McpRequest } from '@sandlot/server'
 import type { Logger } from 'pino'
+import { BoundedResponse } from './bounded-response.ts'
 import type { ListenersTargets } from './listeners.ts'
 import { isForSandboxes } from './traffic.ts'
 
-/** Bytes of one answer that tools read. Sandboxes are hostile, and an answer must not fill the server's memory. */
-const MAX_ANSWER_BYTES = 32 * 1024 * 1024
 /** Longer than the SDK keeps idle connections, so that it never uses one that is just being closed. */
 const KEEP_ALIVE_MS = 65_000
 
@@ -90,18 +83,4 @@ function listenOnLoopback(onRequest: RequestListener): Promise<Server> {
     door.once('error', reject)
     door.listen(0, '127.0.0.1', () => resolve(door))
   })
-}
-
-/** An answer that breaks off when it becomes too large. */
-class BoundedResponse<Request extends IncomingMessage = IncomingMessage> extends ServerResponse<Request> {
-  #sentBytes = 0
-
-  override write(chunk: Uint8Array | string, encoding?: unknown, callback?: unknown): boolean {
-    this.#sentBytes += chunk.length
-    if (this.#sentBytes > MAX_ANSWER_BYTES) {
-      this.destroy()
-      return false
-    }
-    return super.write(chunk, encoding as BufferEncoding, callback as () => void)
-  }
 }

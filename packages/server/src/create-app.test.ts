@@ -44,7 +44,7 @@ test('pages of any origin may call the API, and read the headers of lists', asyn
   expect(refused.headers).toMatchObject({
     'access-control-allow-origin': '*',
     'access-control-expose-headers':
-      'X-Next-Token, X-Total-Running, Retry-After, Should-Retry, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset',
+      'X-Next-Token, X-Total-Running, Retry-After, Should-Retry, Mcp-Session-Id, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset',
   })
 })
 

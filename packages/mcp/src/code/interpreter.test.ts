@@ -24,7 +24,7 @@ test('lines are whole however the stream is divided', async () => {
   expect(await all(bytes('last'))).toEqual(['last'])
 })
 
-test('a line without an end is given up at 8 MiB', async () => {
+test('a line without an end is given up at 6 MiB', async () => {
   const mebibyte = bytes('x'.repeat(1024 * 1024))
-  await expect(all(...Array.from({ length: 9 }, () => mebibyte))).rejects.toThrow('larger than 8 MiB')
+  await expect(all(...Array.from({ length: 9 }, () => mebibyte))).rejects.toThrow('larger than 6 MiB')
 })

@@ -5,7 +5,7 @@ import { pooledFetch, type Sandbox } from '../sdk.ts'
 /** Port of the code interpreter (wire spec, section 10). */
 const PORT = 49_999
 /** Line beyond which an answer is not read any further. */
-const MAX_LINE_CHARS = 8 * 1024 * 1024
+const MAX_LINE_CHARS = 6 * 1024 * 1024
 const MAX_REASON_CHARS = 1_000
 
 /** One line of the answer to an execution. */
@@ -64,7 +64,7 @@ export async function* linesOf(body: ReadableStream<Uint8Array>): AsyncGenerator
     size += first!.length
     if (size > MAX_LINE_CHARS)
       throw new ToolFailure(
-        'a result is larger than 8 MiB: write it to a file in the sandbox, and read parts of that',
+        'a result is larger than 6 MiB: write it to a file in the sandbox, and read parts of that',
       )
     for (const start of rest) {
       const line = pieces.join('')

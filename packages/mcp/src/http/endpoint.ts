@@ -2,7 +2,7 @@ import { createMcpHandler } from '@modelcontextprotocol/server'
 import { CallLimits } from '../call-limits.ts'
 import { Connection, type ConnectionSettings } from '../connection.ts'
 import { createMcpServer } from '../mcp-server.ts'
-import { RunningRequests } from './running-requests.ts'
+import { MAX_BATCH, RunningRequests } from './running-requests.ts'
 
 /** Calls that run at a time: each may keep about 16 MiB in memory. */
 const MAX_CALLS = 48
@@ -39,6 +39,7 @@ export class McpEndpoint {
   }
 
   async answer({ request, body, apiKey, teamId }: McpRequest): Promise<Response> {
+    if (Array.isArray(body) && body.length > MAX_BATCH) return tooManyMessages(body.length)
     const session = request.headers.get('mcp-session-id')
     if (this.#running.cancel(teamId, session, body)) return new Response(null, { status: 202 })
     if (request.method === 'DELETE' && session) return new Response(null, { status: 204 })
@@ -69,6 +70,11 @@ export class McpEndpoint {
 
 const isInitialize = (body: unknown): boolean =>
   (body as { method?: unknown } | null)?.method === 'initialize'
+
+function tooManyMessages(count: number): Response {
+  const message = `a request may have ${MAX_BATCH} messages, and this one has ${count}`
+  return Response.json({ jsonrpc: '2.0', id: null, error: { code: -32_600, message } }, { status: 400 })
+}
 
 /** Calls `end` once the body was read to its end, or its reader has left. */
 function whenRead(response: Response, end: () => void): Response {

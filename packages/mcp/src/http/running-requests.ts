@@ -1,5 +1,5 @@
 /** Most requests of one HTTP body, as 2025-03-26 allows lists of them. */
-const MAX_BATCH = 50
+export const MAX_BATCH = 50
 
 interface Message {
   id?: unknown
@@ -59,7 +59,7 @@ export class RunningRequests {
 }
 
 const messagesOf = (body: unknown): Message[] =>
-  (Array.isArray(body) ? body.slice(0, MAX_BATCH) : [body ?? {}]).filter(
+  (Array.isArray(body) ? body : [body ?? {}]).filter(
     (message) => (message as Message | null)?.id !== undefined,
   )
 

@@ -5,6 +5,8 @@ import { HeadAndTail, Transcript } from './capture.ts'
 
 /** Output beyond which a command is killed. The server endpoint lets through no more than this and some framing. */
 export const MAX_OUTPUT_BYTES = 8 * 1024 * 1024
+/** Pieces of output beyond which a command is killed: each has its own frame, which counts towards what is let through. */
+const MAX_PIECES = 150_000
 /** Output that is stored in the sandbox when an answer shows only parts of it. */
 const MAX_STORED_BYTES = 4 * 1024 * 1024
 const STORE_TIMEOUT_MS = 30_000
@@ -40,6 +42,8 @@ export class CommandRun {
   readonly #onLine: (text: string) => void
   #handle: CommandHandle | undefined
   #hasTooMuchOutput = false
+  #startedAtMs = 0
+  #pieces = 0
 
   /** @param onOutput called with the last line of each piece of output */
   constructor(sandbox: Sandbox, request: CommandRequest, onOutput: (line: string) => void) {
@@ -55,6 +59,7 @@ export class CommandRun {
   /** Runs the command to its end. When the signal aborts, the command and its children are killed. */
   async run(signal: AbortSignal): Promise<CommandOutcome> {
     signal.throwIfAborted()
+    this.#startedAtMs = performance.now()
     const { command, cwd, user, envs, timeoutMs } = this.#request
     const handle = await this.#sandbox.commands.run(command, {
       background: true,
@@ -79,7 +84,8 @@ export class CommandRun {
     this.#streams[from].add(bytes)
     this.#all.add(bytes)
     this.#onLine(lastLine(bytes))
-    if (this.#all.sizeBytes <= MAX_OUTPUT_BYTES) return
+    this.#pieces++
+    if (this.#all.sizeBytes <= MAX_OUTPUT_BYTES && this.#pieces <= MAX_PIECES) return
     this.#hasTooMuchOutput = true
     void this.#kill()
   }
@@ -91,14 +97,13 @@ export class CommandRun {
   }
 
   async #wait(handle: CommandHandle): Promise<Pick<CommandOutcome, 'exitCode' | 'ended'>> {
-    const started = performance.now()
     try {
       const { exitCode } = await handle.wait()
       return { exitCode, ended: 'exit' }
     } catch (error) {
       if (this.#hasTooMuchOutput) return { exitCode: null, ended: 'too_much_output' }
       if (error instanceof CommandExitError) return { exitCode: error.exitCode, ended: 'exit' }
-      const isOver = performance.now() - started >= this.#request.timeoutMs - 1_000
+      const isOver = performance.now() - this.#startedAtMs >= this.#request.timeoutMs - 1_000
       if (error instanceof TimeoutError && isOver) return { exitCode: null, ended: 'timeout' }
       throw error
     }

@@ -53,7 +53,7 @@ Runs a command line in the bash of a sandbox and returns exit code, stdout and s
 
 Use it for everything a shell can do: install packages, run tests, search files, use git. There is no terminal and no input: pass -y and the like. For a server or another long job use background: true; it returns pid and log_file (its output; read_file reads it), and run_command with 'kill -- -<pid>' ends it.
 
-Long output: the first quarter and the end of max_output_bytes are returned with a marker between them that says how much was left out; output_file in the sandbox then has all of it (at most 4 MiB). A command that writes more than 8 MiB is killed (ended: 'too_much_output'): redirect its output to a file instead.
+Long output: the first quarter and the end of max_output_bytes are returned with a marker between them that says how much was left out; output_file in the sandbox then has all of it (at most 4 MiB). A command that writes more than 8 MiB, or in more than 150,000 pieces, is killed (ended: 'too_much_output'): redirect its output to a file instead.
 
 An exit code other than 0 is no error of this tool: read stderr. ended: 'timeout' means that the command was killed after timeout_seconds, with its output until then: give it more time or run it in the background. Cancelling the call kills the command with its children.`,
   hints: { destructive: true, openWorld: true },

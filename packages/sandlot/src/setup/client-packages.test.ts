@@ -55,6 +55,7 @@ test('a clone without these packages, or with an incomplete one, is reported', a
   expect(await ensure()).toEqual({
     'e2b.tgz': { missing: 'this clone has no packages/sdk that can be built' },
     'e2b-cli.tgz': { missing: 'this clone has no packages/cli that can be built' },
+    'sandlot-mcp.tgz': { missing: 'this clone has no packages/mcp that can be built' },
   })
 })
 
