@@ -96,6 +96,6 @@ test('at its deadline the sandbox is paused nevertheless, without what cannot be
   const state = async () => (await Sandbox.getInfo(sandbox.sandboxId)).state
   await vi.waitFor(async () => expect(await state()).toBe('paused'), { timeout: 120_000, interval: 200 })
   sandbox = await Sandbox.connect(sandbox.sandboxId, { timeoutMs: 600_000 })
-  expect(await run('pgrep -fc hold-tun.py || true', 'root')).toBe('0')
+  expect(await run('pgrep -fc [h]old-tun || true', 'root')).toBe('0')
   expect(await run('docker exec web node -p "6 * 7"')).toBe('42')
 })
