@@ -1,15 +1,17 @@
 // The arrows of the house (design.md): what each package may import, and nothing else of ours.
 const mayImport = {
   protocol: [],
-  node: ['protocol'],
+  linux: [],
+  node: ['linux', 'protocol'],
   server: ['protocol'],
   certificates: ['protocol'],
   edge: ['protocol', 'certificates'],
   egress: ['protocol', 'certificates'],
-  volumes: ['protocol'],
+  volumes: ['linux', 'protocol'],
   sdk: ['protocol'],
   cli: ['sdk', 'protocol'],
-  sandlot: ['node', 'server', 'edge', 'egress', 'volumes', 'protocol'],
+  mcp: ['sdk', 'protocol'],
+  sandlot: ['node', 'server', 'edge', 'egress', 'volumes', 'mcp', 'protocol'],
 }
 
 /** The rooms of packages/node/src: what each one may import of the others. Files beside the rooms connect them. */

@@ -9,8 +9,8 @@ import { runStages } from './schedule.ts'
 import { type FileTime, slowestFiles } from './slow-files.ts'
 import { emptySuites, type StageResult, stages, type TestStage } from './stages.ts'
 
-/** Stages at a time, besides one in the background. */
-const WIDTH = 2
+/** Stages at a time. */
+const WIDTH = 3
 const SLOW_FILES = 10
 
 const asked = process.argv.slice(2)

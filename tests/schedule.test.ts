@@ -54,21 +54,32 @@ test('a stage that runs alone has neither earlier nor later ones beside it', asy
   await over
 })
 
-test('one stage in the background takes no place of the others', async () => {
+test('one place is for stages in the background', async () => {
   const background = { isBackground: true }
-  const { started, end, over } = play([
-    stage('a'),
-    stage('unit', background),
-    stage('unit-postgres', background),
-    stage('b'),
-    stage('c'),
-  ])
+  const { started, end, over } = play(
+    [stage('a'), stage('unit', background), stage('unit-postgres', background), stage('b'), stage('c')],
+    3,
+  )
   expect(started).toEqual(['a', 'unit', 'b'])
   await end('unit')
   expect(started).toEqual(['a', 'unit', 'b', 'unit-postgres'])
   await end('a')
   expect(started.at(-1)).toBe('c')
   for (const name of ['b', 'c', 'unit-postgres']) await end(name)
+  await over
+})
+
+test('the place of the background is free for others when no such stage is left', async () => {
+  const { started, end, over } = play(
+    [stage('a'), stage('b'), stage('unit', { isBackground: true }), stage('c'), stage('d')],
+    3,
+  )
+  expect(started).toEqual(['a', 'b', 'unit'])
+  await end('unit')
+  expect(started).toEqual(['a', 'b', 'unit', 'c'])
+  await end('a')
+  expect(started.at(-1)).toBe('d')
+  for (const name of ['b', 'c', 'd']) await end(name)
   await over
 })
 

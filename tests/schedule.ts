@@ -4,14 +4,15 @@ export interface Stage {
   needs: string[]
   /** Measures the machine, or breaks when network interfaces come and go: runs while nothing else does. */
   isAlone?: boolean
-  /** Needs the processors and nothing else: runs at low priority beside `width` others, one such stage at a time. */
+  /** Needs the processors and nothing else: runs at low priority, one such stage at a time. */
   isBackground?: boolean
 }
 
 /**
- * Runs stages in their order, at most `width` at a time and one in the background. A stage that needs another one waits for it while later stages
- * go ahead; one that runs alone waits for all that have started, and later stages wait for it.
+ * Runs stages in their order. A stage that needs another one waits for it while later stages go ahead; one that runs alone
+ * waits for all that have started, and later stages wait for it.
  *
+ * @param width how many run at a time; one of these places is for stages in the background, until none is left
  * @param run must not reject
  */
 export async function runStages<T extends Stage>(
@@ -44,10 +45,12 @@ function nextStage<T extends Stage>(
 ): T | undefined {
   if (running.some(({ isAlone }) => isAlone)) return undefined
   const inBackground = running.filter(({ isBackground }) => isBackground).length
+  const isOneReserved = inBackground > 0 || waiting.some(({ isBackground }) => isBackground)
+  const places = isOneReserved ? width - 1 : width
   for (const stage of waiting) {
     const isReady = !stage.needs.some(isPending)
     if (stage.isAlone) return isReady && running.length === 0 ? stage : undefined
-    const hasPlace = stage.isBackground ? inBackground === 0 : running.length - inBackground < width
+    const hasPlace = stage.isBackground ? inBackground === 0 : running.length - inBackground < places
     if (isReady && hasPlace) return stage
   }
   return undefined

@@ -208,8 +208,9 @@ echo 'create_main_cluster = false' >> /etc/postgresql-common/createcluster.conf
 apt-get install -y --no-install-recommends postgresql`
 
 /**
- * In the order in which they start, two at a time: a suite that drives a server uses a third of two processors. Unit
- * tests use the rest. What measures the machine runs alone, early, as nothing else can run then in any case.
+ * In the order in which they start: a suite that drives a server uses a third of two processors. Unit tests use the rest;
+ * once they have ended, a third suite does. What measures the machine runs alone, early, as nothing else can run then in
+ * any case.
  */
 export const stages: TestStage[] = [
   setUp,
@@ -241,7 +242,7 @@ export const stages: TestStage[] = [
     needs: [setUp.name, buildSdk.name, microsocks.name],
     leftOutAfterMinutes: 20,
   }),
-  liveSuite('agents', { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 18 }),
+  liveSuite('agents', { needs: [setUp.name, buildSdk.name, chromium.name], leftOutAfterMinutes: 24 }),
   liveSuite('hostile', { needs: [setUp.name, buildSdk.name, microsocks.name] }),
   liveSuite('e2e', { needs: [setUp.name, buildSdk.name, postgresql.name] }),
   // includes PostgreSQL that is killed

@@ -1,7 +1,7 @@
 import { beforeAll, expect, test, vi } from 'vitest'
-import { describeClients, rejection, sharedSandbox } from './official.ts'
+import { describeEachClient, rejection, sharedSandbox } from './official.ts'
 
-describeClients('the git module', (client) => {
+describeEachClient('the git module', (client) => {
   const sandbox = sharedSandbox(client)
   const git = () => sandbox().git
   const url = 'git://127.0.0.1/project.git'

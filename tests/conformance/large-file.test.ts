@@ -5,8 +5,7 @@ import {
   currentByHost,
   currentByUrl,
   describeClients,
-  oursByHost,
-  oursByUrl,
+  eachNewClient,
   server,
   sharedSandbox,
 } from './official.ts'
@@ -106,7 +105,7 @@ describeClients(
       expect((await sandbox().commands.run('echo alive')).stdout).toBe('alive\n')
     }, 60_000)
   },
-  [currentByHost, currentByUrl, oursByHost, oursByUrl],
+  eachNewClient,
 )
 
 describeClients(
@@ -132,5 +131,5 @@ describeClients(
       expect((await envd()) - before).toBeLessThan(GROWTH_LIMIT_BYTES)
     }, 60_000)
   },
-  [currentByUrl, oursByUrl],
+  [currentByUrl],
 )

@@ -55,6 +55,10 @@ const oursAsDropIn = ours as unknown as typeof current
 export const oursByHost: Client = { name: 'ours by host over TLS', e2b: oursAsDropIn, environment: byHost }
 export const oursByUrl: Client = { name: 'ours by E2B_SANDBOX_URL', e2b: oursAsDropIn, environment: byUrl }
 export const clients = [currentByHost, currentByUrl, v1ByHost, oursByHost, oursByUrl]
+/** Each client and each way once: for what does not depend on the way, such as states of sandboxes and commands inside. */
+export const eachClient = [currentByHost, v1ByHost, oursByUrl]
+/** Those that know what came after 2.31: forks, rebooting, secrets and volumes. */
+export const eachNewClient = eachClient.filter((client) => client !== v1ByHost)
 
 export function useEnvironment(client: Client): void {
   for (const [name, value] of Object.entries(client.environment)) {
@@ -70,6 +74,10 @@ export function describeClients(title: string, body: (client: Client) => void, w
     body(client)
   })
 }
+
+/** As `describeClients`, for what does not depend on the way. */
+export const describeEachClient = (title: string, body: (client: Client) => void): void =>
+  describeClients(title, body, eachClient)
 
 /** Marks the sandboxes of this test file, so that lists can be filtered by it. */
 export const runId = `conformance-${process.pid}-${Date.now()}`

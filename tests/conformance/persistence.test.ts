@@ -2,22 +2,20 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { beforeAll, describe, expect, test, vi } from 'vitest'
 import {
   type CommandHandle,
-  clients,
   describeClients,
+  describeEachClient,
   domain,
+  eachNewClient,
   fetchWithin,
   ownSandboxes,
   rejection,
   runId,
   type Sandbox,
   signal,
-  v1ByHost,
 } from './official.ts'
 import { bootIdOf, cool, post } from './paused.ts'
 
 const UNKNOWN = 'i0123456789abcdefghij'
-/** Clients that know `onResume` and `fork`. */
-const newest = clients.filter((client) => client !== v1ByHost)
 
 /** A program that counts in memory, and answers with a secret that exists only there. */
 const COUNTER = `
@@ -53,7 +51,7 @@ const numbersOf = async (url: string) => {
   return { secret, count: Number(count) }
 }
 
-describeClients('a sandbox that is paused and resumed', (client) => {
+describeEachClient('a sandbox that is paused and resumed', (client) => {
   const { Sandbox } = client.e2b
   const create = ownSandboxes(client)
 
@@ -223,7 +221,7 @@ describeClients('a sandbox that is paused and resumed', (client) => {
   })
 })
 
-describeClients('a pause of the file system alone', (client) => {
+describeEachClient('a pause of the file system alone', (client) => {
   const { Sandbox } = client.e2b
   const create = ownSandboxes(client)
 
@@ -279,10 +277,10 @@ describeClients(
       expect(await resumed.files.read('/home/user/kept')).toBe('here')
     })
   },
-  newest,
+  eachNewClient,
 )
 
-describeClients('a sandbox whose timeout has passed', (client) => {
+describeEachClient('a sandbox whose timeout has passed', (client) => {
   const { Sandbox } = client.e2b
   const create = ownSandboxes(client)
   const isPaused = (own: Sandbox) =>

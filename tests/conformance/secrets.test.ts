@@ -1,18 +1,7 @@
 import { afterAll, describe, expect, test } from 'vitest'
-import {
-  callApi,
-  currentByHost,
-  currentByUrl,
-  describeClients,
-  oursByHost,
-  oursByUrl,
-  rejection,
-  runId,
-} from './official.ts'
+import { callApi, describeClients, eachNewClient, rejection, runId } from './official.ts'
 
 const VALUE = 'value-that-nobody-may-see'
-/** e2b 2.31 has no secrets. */
-const clients = [currentByHost, currentByUrl, oursByHost, oursByUrl]
 const made: string[] = []
 let count = 0
 const newName = (): string => {
@@ -85,7 +74,7 @@ describeClients(
       await Secret.destroy(name)
     })
   },
-  clients,
+  eachNewClient,
 )
 
 describe('over the wire', () => {

@@ -1,20 +1,18 @@
 import { afterAll, expect, test } from 'vitest'
 import {
   callApi,
-  clients,
   describeClients,
+  describeEachClient,
+  eachNewClient,
   ownSandboxes,
   rejection,
   type Sandbox,
-  v1ByHost,
 } from './official.ts'
 import { bootIdOf, post } from './paused.ts'
 
-/** Clients that know `fork` and the filter by name. */
-const newest = clients.filter((client) => client !== v1ByHost)
 const uniqueName = () => `conformance-${process.pid}-${Math.random().toString(36).slice(2)}`
 
-describeClients('a snapshot', (client) => {
+describeEachClient('a snapshot', (client) => {
   const { Sandbox } = client.e2b
   const create = ownSandboxes(client)
   const made: string[] = []
@@ -137,7 +135,7 @@ describeClients(
       await Sandbox.deleteSnapshot(snapshotId)
     })
   },
-  newest,
+  eachNewClient,
 )
 
 describeClients(
@@ -178,5 +176,5 @@ describeClients(
         expect((await post(`/sandboxes/${own.sandboxId}/fork`, { count })).status).toBe(400)
     })
   },
-  newest,
+  eachNewClient,
 )

@@ -3,18 +3,13 @@ import { afterAll, describe, expect, test } from 'vitest'
 import {
   apiUrl,
   callApi,
-  currentByHost,
-  currentByUrl,
   describeClients,
-  oursByHost,
-  oursByUrl,
+  eachNewClient,
   ownSandboxes,
   rejection,
   runId,
 } from './official.ts'
 
-/** e2b 2.31 has no volumes. The content API is at `https://api.<domain>`, whatever E2B_API_URL says. */
-const clients = [currentByHost, currentByUrl, oursByHost, oursByUrl]
 const MiB = 2 ** 20
 
 let count = 0
@@ -127,7 +122,7 @@ describeClients(
       expect(error.message).toContain("invalid mounts:\n\t- volume mount #0: volume 'none' not found")
     })
   },
-  clients,
+  eachNewClient,
 )
 
 describe('the content API', () => {

@@ -42,6 +42,9 @@ const REST: Record<string, unknown> = {
   timeout: 60_000,
 }
 
+/** A line of a task that dictates a call. */
+const DICTATED = /^call (\w+) (\{.*\})$/m
+
 /** Name of the file that the n-th call of a conversation creates, n from 1. */
 export const createdFile = (n: number): string => `created-${n}.txt`
 
@@ -54,6 +57,8 @@ export const commandOf = (n: number): string =>
  * @example answer({ items: [{ kind: 'text', role: 'user', text: 'Add a file' }], tools: [], mustCall: false })
  */
 export function answer({ items, tools, mustCall, schema }: Conversation): Answer {
+  const dictated = dictatedCall(items, tools)
+  if (dictated) return dictated
   const result = resultAtEnd(items)
   const shell = tools.map(asShell).find((call) => call !== undefined)
   if (shell && (mustCall || !result)) {
@@ -62,6 +67,23 @@ export function answer({ items, tools, mustCall, schema }: Conversation): Answer
   }
   if (schema) return { kind: 'text', text: JSON.stringify(instanceOf(schema)) }
   return { kind: 'text', text: result ? `Done. The tool answered: ${result.text}` : 'Understood.' }
+}
+
+/**
+ * The next call of a task that dictates its calls, each on a line like `call run_command {"command": "ls"}`; tools of MCP
+ * servers are found by their own name. `<sandbox_id>` stands for the id in the latest result that has one.
+ */
+function dictatedCall(items: Item[], tools: Tool[]): Answer | undefined {
+  const isTask = (item: Item) => item.kind === 'text' && item.role === 'user' && DICTATED.test(item.text)
+  const at = items.findLastIndex(isTask)
+  if (at < 0) return undefined
+  const lines = (items[at] as { text: string }).text.split('\n').flatMap((line) => DICTATED.exec(line) ?? [])
+  const [, name, json] = lines.slice(3 * items.slice(at).filter(({ kind }) => kind === 'call').length)
+  const tool = tools.find((each) => each.name === name || each.name.endsWith(`__${name}`))
+  if (!tool) return undefined
+  const results = items.flatMap((item) => (item.kind === 'result' ? [item.text] : [])).reverse()
+  const id = results.map((text) => /"sandbox_id":\s*"(\w+)"/.exec(text)?.[1]).find(Boolean)
+  return { kind: 'call', tool, arguments: JSON.parse(json!.replaceAll('<sandbox_id>', id ?? 'unknown')) }
 }
 
 /** The tool result that the model has not answered yet. OpenClaw appends words of its own, in the user's name. */

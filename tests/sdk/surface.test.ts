@@ -24,9 +24,23 @@ const OWN_METHODS = {
   diff: true,
   keep: true,
   egress: true,
+  mountVolume: true,
+  unmountVolume: true,
 } satisfies Record<
   | Exclude<keyof ours.Sandbox, keyof official.Sandbox>
   | Exclude<keyof typeof ours.Sandbox, keyof typeof official.Sandbox>,
+  true
+>
+
+/** Methods that only our Volume has. */
+const OWN_VOLUME_METHODS = {
+  snapshot: true,
+  listDeleted: true,
+  restore: true,
+  resize: true,
+} satisfies Record<
+  | Exclude<keyof ours.Volume, keyof official.Volume | 'copied'>
+  | Exclude<keyof typeof ours.Volume, keyof typeof official.Volume>,
   true
 >
 
@@ -47,6 +61,8 @@ const ACCEPTED: Record<string, Difference[]> = {
   'McpServer#browserbase': NARROWER,
   SandboxOpts: NARROWER,
   'SandboxOpts#mcp': NARROWER,
+  // A mount can be read-only.
+  'SandboxOpts#volumeMounts': NARROWER,
   // Branded with a symbol of each package's own. As strings and bytes they are the same.
   Stdout: ALL,
   Stderr: ALL,
@@ -81,6 +97,9 @@ test('the exported values are the same, except our own additions', () => {
 })
 
 test('the types differ exactly where intended', { timeout: 120_000 }, async () => {
-  const differences = await surfaceDifferences(directory, Object.keys(OWN_METHODS))
+  const differences = await surfaceDifferences(directory, {
+    sandbox: Object.keys(OWN_METHODS),
+    volume: Object.keys(OWN_VOLUME_METHODS),
+  })
   expect(Object.fromEntries(differences)).toEqual(ACCEPTED)
 })

@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process'
 import { cp, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { promisify } from 'node:util'
 import {
   type ClassDeclaration,
@@ -30,16 +30,19 @@ export type Difference =
   | 'does not take what the official one takes'
   | 'does not know all its options'
 
+/** Names of methods, by the folder of our SDK that their class is in. */
+export type OwnMethods = Readonly<Record<string, readonly string[]>>
+
 /**
  * Compares the declarations of both SDKs part by part with the TypeScript compiler. Private and protected members are
  * removed on both sides first, as they would make any two classes different; enumerations are compared by their values.
  *
- * @param ownMethods methods that only our classes have; they are removed before the comparison
+ * @param ownMethods methods that only our classes have, by folder; they are removed before the comparison
  * @returns the differences by name of the part
  */
 export async function surfaceDifferences(
   directory: string,
-  ownMethods: readonly string[],
+  ownMethods: OwnMethods,
 ): Promise<Map<string, Difference[]>> {
   await rm(directory, { recursive: true, force: true })
   await mkdir(join(directory, 'ours'), { recursive: true })
@@ -239,7 +242,7 @@ function publicOnly(declarations: string): string {
 }
 
 /** Emits our declarations, one method per line, without the methods that only ours have. */
-async function emitOwnDeclarations(directory: string, ownMethods: readonly string[]): Promise<void> {
+async function emitOwnDeclarations(directory: string, ownMethods: OwnMethods): Promise<void> {
   const source = join(root, 'packages/sdk/src')
   const config = join(directory, 'tsconfig.json')
   const compilerOptions = {
@@ -257,11 +260,13 @@ async function emitOwnDeclarations(directory: string, ownMethods: readonly strin
   )
   await promisify(execFile)(tsc, ['-p', config], { timeout: 60_000 })
   await cp(join(source, 'gen'), join(directory, 'gen'), { recursive: true, force: false })
-  const ownMethod = new RegExp(`^ {4}(static )?(${ownMethods.join('|')})\\(.*;$`, 'gm')
   for (const file of await readdir(directory, { recursive: true })) {
     if (!file.endsWith('.d.ts')) continue
     const path = join(directory, file)
-    await writeFile(path, publicOnly((await readFile(path, 'utf8')).replace(ownMethod, '')))
+    const own = ownMethods[dirname(file)] ?? []
+    const ownMethod = new RegExp(`^ {4}(static )?(${own.join('|')})\\(.*;$`, 'gm')
+    const text = await readFile(path, 'utf8')
+    await writeFile(path, publicOnly(own.length > 0 ? text.replace(ownMethod, '') : text))
   }
 }
 

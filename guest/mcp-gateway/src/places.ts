@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Files and the port of the gateway. `MCP_GATEWAY_ROOT` and `MCP_GATEWAY_PORT` move them, which tests need. */
@@ -12,7 +13,11 @@ export interface Places {
   commandsFile: string
   /** One folder for each installed server. */
   installed: string
+  /** One folder for each server whose dependencies are locked by hash; part of the program. */
+  locks: string
 }
+
+const program = import.meta.dirname
 
 export function placesOf(environment: NodeJS.ProcessEnv): Places {
   const root = environment.MCP_GATEWAY_ROOT ?? '/'
@@ -23,5 +28,7 @@ export function placesOf(environment: NodeJS.ProcessEnv): Places {
     pidFile: join(root, 'run/mcp-gateway.pid'),
     commandsFile: join(root, 'etc/mcp-gateway/commands.json'),
     installed: join(root, 'opt/mcp'),
+    // beside the bundle in a sandbox, beside `src` here
+    locks: [join(program, 'locks'), join(program, '../locks')].find(existsSync) ?? join(program, 'locks'),
   }
 }

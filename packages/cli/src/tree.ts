@@ -83,6 +83,8 @@ const sandbox: Branch = {
       alias: 'pf',
       load: async () => (await import('./commands/sandbox/port-forward.ts')).portForward,
     },
+    { name: 'ssh', load: async () => (await import('./commands/sandbox/ssh.ts')).ssh },
+    { name: 'ssh-config', load: async () => (await import('./commands/sandbox/ssh-config.ts')).sshConfig },
     { name: 'list', alias: 'ls', load: async () => (await import('./commands/sandbox/list.ts')).list },
     { name: 'info', alias: 'in', load: async () => (await import('./commands/sandbox/info.ts')).info },
     { name: 'logs', alias: 'lg', load: async () => (await import('./commands/sandbox/logs.ts')).logs },
@@ -102,6 +104,8 @@ const sandbox: Branch = {
     { name: 'diff', load: async () => (await import('./commands/sandbox/diff.ts')).diff },
     { name: 'rollback', load: async () => (await import('./commands/sandbox/rollback.ts')).rollback },
     { name: 'keep', load: async () => (await import('./commands/sandbox/keep.ts')).keep },
+    { name: 'mount', load: async () => (await import('./commands/sandbox/mount.ts')).mount },
+    { name: 'unmount', load: async () => (await import('./commands/sandbox/unmount.ts')).unmount },
     { name: 'kill', alias: 'kl', load: async () => (await import('./commands/sandbox/kill.ts')).kill },
     snapshot,
   ],
@@ -158,7 +162,10 @@ const volume: Branch = {
     { name: 'ls', load: async () => (await import('./commands/volume/ls.ts')).ls },
     { name: 'cp', load: async () => (await import('./commands/volume/cp.ts')).cp },
     { name: 'rm', load: async () => (await import('./commands/volume/rm.ts')).rm },
+    { name: 'snapshot', load: async () => (await import('./commands/volume/snapshot.ts')).snapshot },
+    { name: 'resize', load: async () => (await import('./commands/volume/resize.ts')).resize },
     { name: 'delete', alias: 'dl', load: async () => (await import('./commands/volume/delete.ts')).remove },
+    { name: 'restore', load: async () => (await import('./commands/volume/restore.ts')).restore },
   ],
 }
 

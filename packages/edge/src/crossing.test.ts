@@ -28,10 +28,11 @@ it.each([
 )
 
 it('a cookie of 60 KB is parsed within milliseconds', () => {
-  const start = performance.now()
+  const start = process.threadCpuUsage()
   const cookie = `a=1; Domain=x${' '.repeat(60_000)}y; ${' '.repeat(60_000)}Domain${' '.repeat(60_000)}`
   contained(['Set-Cookie', cookie], own)
-  expect(performance.now() - start).toBeLessThan(100)
+  const { user, system } = process.threadCpuUsage(start)
+  expect((user + system) / 1000).toBeLessThan(100)
 })
 
 it.each([

@@ -267,13 +267,13 @@ describe('closing', () => {
     await once(idle, 'connect')
     const pending = new Promise<IncomingMessage>((resolve) => get({ port, host: '127.0.0.1' }, resolve))
     await expect.poll(() => answer).toBeDefined()
-    const closed = listener!.close(5000)
+    const closed = listener!.close(15_000)
     idle.destroy()
     answer?.()
     expect(await textOf(await pending)).toBe('done')
     const start = performance.now()
     await closed
-    expect(performance.now() - start).toBeLessThan(1000)
+    expect(performance.now() - start).toBeLessThan(10_000)
   })
 
   it('breaks requests that take longer than the grace period', async () => {

@@ -14,6 +14,7 @@ import { ImagePuller } from './images/image-puller.ts'
 import { ImageStore } from './images/image-store.ts'
 import { namesFor } from './instance-names.ts'
 import { Cgroups } from './machines/cgroups.ts'
+import { hostIdsFor } from './machines/host-ids.ts'
 import type { LiveMachine } from './machines/machine.ts'
 import { Machines } from './machines/machines.ts'
 import { PreparedKernels } from './machines/prepared-kernels.ts'
@@ -124,7 +125,8 @@ async function openHost(options: NodeOptions) {
   const { firewall, filters } = network
   const slots = new SlotPool({ names, range, maxSlots: options.maxSlots, filters, onError })
   const { guestDir } = options
-  const volumes = openVolumeBindings(names, options.volumes, onError)
+  const hostIds = options.sandboxUsers === 'root' ? undefined : hostIdsFor(names.instance)
+  const volumes = openVolumeBindings({ names, hostIds, directories: options.volumes, onError })
   const machines = new Machines({
     names,
     runDir,
@@ -134,6 +136,7 @@ async function openHost(options: NodeOptions) {
     slots,
     firewall,
     volumes,
+    hostIds,
     onError,
   })
   return {

@@ -29,6 +29,11 @@ export interface NodeOptions {
   recordEgress?: boolean
   /** Volumes that can be mounted into machines. Absent: mounts are refused. */
   volumes?: VolumeDirectories
+  /**
+   * Users of this machine that the kernels of sandboxes run as: `own` each, or `root` in user namespaces, which volumes need
+   * whose file system cannot map ids. Default `own`
+   */
+  sandboxUsers?: 'own' | 'root'
   maxSlots: number
   poolMin: number
   poolMax: number

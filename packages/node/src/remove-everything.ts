@@ -38,7 +38,7 @@ export async function removeEverything(home: string): Promise<void> {
     cgroups: new Cgroups(),
     slots,
     firewall,
-    volumes: openVolumeBindings(names, undefined, ignore),
+    volumes: openVolumeBindings({ names, onError: ignore }),
     onError: ignore,
   })
   await machines.removeAll()

@@ -35,6 +35,10 @@ export const errorTable = {
     status: 404,
     remedy: 'List the checkpoints that are left with GET /sandboxes/{sandboxID}/tree.',
   },
+  volume_not_mounted: {
+    status: 404,
+    remedy: 'Look at `volumeMounts` of GET /sandboxes/{sandboxID} for the paths that have volumes.',
+  },
   request_timeout: { status: 408, remedy: 'Send the body of the request without long pauses.' },
   conflict: {
     status: 409,

@@ -100,6 +100,7 @@ export async function createMachine({
     maxConnections: settings.sandboxConnections,
     recordEgress: settings.recordEgress,
     openEgress: (host) => openEgress({ home: settings.home, credentials, logger }, host),
+    sandboxUsers: settings.sandboxUsers,
     maxSlots: settings.slots,
     poolMin: settings.poolMin,
     poolMax: settings.poolMax,

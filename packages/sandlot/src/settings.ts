@@ -227,6 +227,15 @@ export const settingsSchema = Type.Object(
         'How long checkpoints and machines are kept that the database does not list, as it is empty, older or of another home (`sandlot doctor`); they are deleted only if the database is still the one that did not list them',
       default: 7,
     }),
+    sandboxUsers: Type.Union(
+      (['own', 'root'] as const).map((users) => Type.Literal(users)),
+      {
+        description:
+          'Users of this machine that the kernels of sandboxes run as: `own`, a different one for each; `root`, which isolates them less, as volumes need on a file system that cannot map owners (NFS). For sandboxes that start or resume later',
+        expects: 'own or root',
+        default: 'own',
+      },
+    ),
     slots: integer(1, 16_000, {
       description: 'Largest number of sandboxes at a time, including warm ones',
       default: 256,

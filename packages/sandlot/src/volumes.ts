@@ -4,6 +4,7 @@ import { namesFor } from '@sandlot/node/instance-names'
 import { Volumes } from '@sandlot/volumes'
 import type { Logger } from 'pino'
 import { tryLock } from './kernel-lock.ts'
+import { openNodeId } from './node-id.ts'
 import type { Settings } from './settings.ts'
 
 /** Folder for the mounts of attached volumes, in /run: nothing removes it recursively. */
@@ -21,6 +22,7 @@ export async function openVolumes(settings: Settings, logger: Logger): Promise<V
       dir,
       mountDir: attachedDir(home),
       kind: volumeKind === 'auto' ? undefined : volumeKind,
+      server: openNodeId(home),
       lock: tryLock,
       roomBytes: () => roomAbove(diskSpace(dir), diskFloorMB * 2 ** 20),
       logger,

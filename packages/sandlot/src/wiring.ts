@@ -33,6 +33,7 @@ import { LateCredentials } from './egress.ts'
 import { makeHome } from './home-folder.ts'
 import { openListeners } from './listeners.ts'
 import { type Bucket, createMachine, openBucket } from './machine.ts'
+import { McpTools } from './mcp.ts'
 import { openNodeId } from './node-id.ts'
 import type { Progress } from './progress.ts'
 import { SecretsKeys } from './secrets-keys.ts'
@@ -91,7 +92,9 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
   const volumes = await openVolumes(config.settings, logger)
   const node = await createMachine({ ...inputs, volumes, bucket, archivesDir, credentials, quiet })
   const catalog = openCatalog(config, logger)
-  const server = await createControlPlane(inputs, active, { node, volumes, bucket, catalog, archivesDir })
+  const mcp = new McpTools(domain, logger)
+  const parts = { node, volumes, bucket, catalog, archivesDir, mcp }
+  const server = await createControlPlane(inputs, active, parts)
   credentials.connect(server.credentials)
   await progress.step('sandboxes', async () => {
     await server.start()
@@ -104,6 +107,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       'the local CA was replaced: running clients must `source` the env file again',
     )
   const edge = createEdge({ directory: server.directory, domain, logger })
+  mcp.connect({ edge, api: server.fastify, traffic })
   const listeners = await openListeners(inputs, { tls, edge, api: server.fastify, traffic })
   return {
     caBundle: tls.bundlePath,
@@ -119,6 +123,7 @@ export async function startServer(inputs: ServerInputs): Promise<RunningServer> 
       catalog.close()
       server.refuseNew()
       await Promise.all(listeners.map((listener) => listener.close(graceMs)))
+      await mcp.close()
       await edge.close()
       await server.close(CREATING_MS)
       await node.close()
@@ -134,12 +139,13 @@ interface ControlPlaneParts {
   bucket: Bucket | undefined
   catalog: CatalogBuilder
   archivesDir: string
+  mcp: McpTools
 }
 
 function createControlPlane(
   { config, programs, logger }: ServerInputs,
   { store, nodeId }: ActiveStore,
-  { node, volumes, bucket, catalog, archivesDir }: ControlPlaneParts,
+  { node, volumes, bucket, catalog, archivesDir, mcp }: ControlPlaneParts,
 ): Promise<ControlPlane> {
   const { settings, listen, sandboxListen } = config
   const records = recordsIn(config, bucket)
@@ -162,6 +168,7 @@ function createControlPlane(
     volumes,
     volumeTrashMs: settings.volumeTrashHours * HOUR_MS,
     clientPackages: programs.clientPackages,
+    mcp,
     logger,
     uploadsDir: archivesDir,
     roomBytes: () => roomAbove(diskSpace(settings.home), settings.diskFloorMB * 2 ** 20),

@@ -169,6 +169,9 @@ export {
   waitForURL,
 } from './template/index.ts'
 export type {
+  DeletedVolumeInfo,
+  DestroyVolumeOpts,
+  NewVolumeOpts,
   VolumeAndToken,
   VolumeApiOpts,
   VolumeConnectionConfig,

@@ -34,6 +34,7 @@ import { SandboxRegistry } from './sandboxes/registry.ts'
 import { SandboxRepository } from './sandboxes/repository.ts'
 import { Rollbacks } from './sandboxes/rollback.ts'
 import { SandboxService } from './sandboxes/service.ts'
+import { VolumeMounts } from './sandboxes/volume-mounts.ts'
 import { NO_KEYS } from './secrets/key-source.ts'
 import { SecretRepository } from './secrets/repository.ts'
 import { SecretService } from './secrets/service.ts'
@@ -107,6 +108,7 @@ export async function assemble(options: AssembleOptions): Promise<Services> {
     catalog: options.catalog,
     catalogProgress,
     clientPackages: new Map(Object.entries(options.clientPackages ?? {})),
+    mcp: options.mcp,
     domain,
     ownPorts: options.ownPorts ?? [],
     now,
@@ -191,6 +193,9 @@ function assembleSandboxes(
       mountsOf: (teamId, asked) => volumes.mountsOf(teamId, asked),
     }),
     networkUpdates: new NetworkUpdates(operations, networkLimits),
+    volumeMounts: new VolumeMounts(operations, (teamId, asked, mounted) =>
+      volumes.mountOf(teamId, asked, mounted),
+    ),
     pauses,
     forks: new Forks(operations, lifecycle, checkpoints, requireSecure),
     rollbacks: new Rollbacks(operations, lifecycle, checkpointRows, takeovers),

@@ -26,9 +26,11 @@ import { compileSchema } from './http/schema-validation.ts'
 import { isKeyed } from './idempotency/once.ts'
 import { type IdentityRoutesOptions, identityRoutes } from './identity/routes.ts'
 import { type LogRoutesOptions, logRoutes } from './logs/routes.ts'
+import { type McpRoutesOptions, mcpRoutes } from './mcp/routes.ts'
 import { type MetricsRoutesOptions, metricsRoutes } from './metrics/routes.ts'
 import { type PauseRoutesOptions, pauseRoutes } from './sandboxes/pause-routes.ts'
 import { type SandboxRoutesOptions, sandboxRoutes } from './sandboxes/routes.ts'
+import { type VolumeMountRoutesOptions, volumeMountRoutes } from './sandboxes/volume-mount-routes.ts'
 import { type SecretRoutesOptions, secretRoutes } from './secrets/routes.ts'
 import { type SessionPageRoutesOptions, sessionPageRoutes } from './sessions/page-routes.ts'
 import { type SessionRoutesOptions, sessionRoutes } from './sessions/routes.ts'
@@ -76,6 +78,7 @@ export interface AppOptions
     SecretRoutesOptions,
     IdentityRoutesOptions,
     VolumeRoutesOptions,
+    VolumeMountRoutesOptions,
     VolumeContentRoutesOptions,
     CatalogRoutesOptions,
     ApiKeyRoutesOptions,
@@ -83,7 +86,8 @@ export interface AppOptions
     TeamRoutesOptions,
     SessionRoutesOptions,
     SessionPageRoutesOptions,
-    ClientPackageRoutesOptions {
+    ClientPackageRoutesOptions,
+    McpRoutesOptions {
   authenticator: Authenticator
   limits: TeamLimits
 }
@@ -157,7 +161,14 @@ async function answerAnyOrigin(app: App): Promise<void> {
   await app.register(cors, {
     origin: '*',
     methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
-    exposedHeaders: ['X-Next-Token', 'X-Total-Running', 'Retry-After', 'Should-Retry', ...RATE_HEADERS],
+    exposedHeaders: [
+      'X-Next-Token',
+      'X-Total-Running',
+      'Retry-After',
+      'Should-Retry',
+      'Mcp-Session-Id',
+      ...RATE_HEADERS,
+    ],
     maxAge: PREFLIGHT_MAX_AGE_SECONDS,
   })
 }
@@ -187,6 +198,7 @@ async function addRoutes(app: App, options: AppOptions): Promise<void> {
   await app.register(async (scope) => sessionRoutes(scope as unknown as App, options))
   await app.register(async (scope) => sessionPageRoutes(scope as unknown as App, options))
   await app.register(async (scope) => volumeContentRoutes(scope as unknown as App, options))
+  await app.register(async (scope) => mcpRoutes(scope as unknown as App, options))
   await app.register(async (scope) => addRoutesWithCaller(scope as unknown as App, options))
   await app.register(async (scope) => uploadTargetRoutes(scope as unknown as App, options))
 }
@@ -212,6 +224,7 @@ function addRoutesWithCaller(app: App, options: AppOptions): void {
   uploadRoutes(app, options)
   secretRoutes(app, options)
   volumeRoutes(app, options)
+  volumeMountRoutes(app, options)
   usageRoutes(app, options)
   catalogRoutes(app, options)
   apiKeyRoutes(app, options)

@@ -9,6 +9,7 @@ export type {
 export type { CatalogControl } from './catalog/routes.ts'
 export type { ClientPackage } from './client-packages/client-package.ts'
 export { type ControlPlane, createServer } from './control-plane.ts'
+export type { McpEndpoint, McpRequest } from './mcp/endpoint.ts'
 export type { ControlPlaneOptions } from './options.ts'
 export type { SecretsKeySource } from './secrets/key-source.ts'
 export { needsOtherKey, type Reencrypted, reencryptSecrets } from './secrets/reencrypt.ts'

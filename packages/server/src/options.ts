@@ -3,6 +3,7 @@ import type { Logger } from 'pino'
 import type { BuildLimits } from './builds/service.ts'
 import type { CatalogControl } from './catalog/routes.ts'
 import type { ClientPackage } from './client-packages/client-package.ts'
+import type { McpEndpoint } from './mcp/endpoint.ts'
 import type { SecretsKeySource } from './secrets/key-source.ts'
 import type { Store } from './store/open-store.ts'
 
@@ -36,6 +37,8 @@ export interface ControlPlaneOptions {
   templateDescriptions?: Record<string, string>
   /** Packages that `GET /npm/<file>` serves, by file name. Default: none. */
   clientPackages?: Record<string, ClientPackage>
+  /** Answers MCP clients at `/mcp`. Default: none, and `/mcp` is unknown. */
+  mcp?: McpEndpoint
   /** Opens the records of paused sandboxes in a bucket, by which other machines take sandboxes over. Default: none. */
   records?: (instanceId: string) => TakeoverRecords
   /** Keys that secrets are encrypted with. Default: none, and secrets answer 503. */

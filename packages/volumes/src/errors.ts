@@ -1,7 +1,11 @@
+import { errorNameOf } from '@sandlot/linux'
 import { SandlotError } from '@sandlot/protocol'
 
-export const codeOf = (error: unknown): string | undefined =>
-  (error as NodeJS.ErrnoException | undefined)?.code
+/** Returns the name of an error of the system. `node:fs` knows neither ESTALE nor EDQUOT, and gives a sentence instead. */
+export function codeOf(error: unknown): string | undefined {
+  const { code, errno } = (error as NodeJS.ErrnoException | undefined) ?? {}
+  return code?.startsWith('Unknown system error') && errno !== undefined ? errorNameOf(-errno) : code
+}
 
 export const noVolume = (volumeId: string): SandlotError =>
   new SandlotError('not_found', `volume '${volumeId}' does not exist`)

@@ -1,8 +1,10 @@
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
+import { fileURLToPath } from 'node:url'
 import { expect, test } from 'vitest'
 import catalogue from '../../catalogue/catalogue.json' with { type: 'json' }
 import months from '../../catalogue/release-months.json' with { type: 'json' }
+import { keysOfNpmSet } from '../install/locks.ts'
 import { correct, dated } from './corrections.ts'
 import type { Catalogue } from './entry.ts'
 import { parseTable } from './parse-table.ts'
@@ -71,3 +73,32 @@ test('names a variable of an option in the headers of each remote server', () =>
     expect(variables, key).toEqual(named)
   }
 })
+
+const locks = new URL('../../locks/', import.meta.url)
+const entries = catalogue as Catalogue
+
+test('the lock of servers from npm has their pinned versions, and a hash of each package', () => {
+  const { packages } = JSON.parse(readFileSync(new URL('npm/package-lock.json', locks), 'utf8')) as {
+    packages: Record<string, { version?: string; integrity?: string; dependencies: Record<string, string> }>
+  }
+  const { '': project, ...fetched } = packages
+  const keys = keysOfNpmSet(entries, fileURLToPath(locks))
+  expect(keys).toHaveLength(Object.keys(project!.dependencies).length)
+  for (const [name, version] of Object.entries(project!.dependencies))
+    expect(packages[`node_modules/${name}`]?.version).toBe(version)
+  expect(Object.values(fetched).filter(({ integrity }) => !integrity?.startsWith('sha512-'))).toEqual([])
+})
+
+test.each(readdirSync(new URL('pypi', locks)))(
+  '%s has the pinned version, and a hash of each package',
+  (file) => {
+    const { run } = entries[file.replace('.lock', '')]!
+    const lock = readFileSync(new URL(`pypi/${file}`, locks), 'utf8')
+    const pins = lock
+      .replaceAll(/ \\\n\s+/g, ' ')
+      .trim()
+      .split('\n')
+    expect(pins.filter((pin) => !/==\S+ .*--hash=sha256:/.test(pin))).toEqual([])
+    expect(run?.kind === 'pypi' && lock.includes(`${run.package}==${run.version} `)).toBe(true)
+  },
+)

@@ -1,7 +1,10 @@
+import { rmSync } from 'node:fs'
 import { join } from 'node:path'
 import catalogue from '../../catalogue/catalogue.json' with { type: 'json' }
 import type { Catalogue } from '../catalogue/entry.ts'
 import { entryOf } from '../config/parse-config.ts'
+import { pypiLock } from '../install/locks.ts'
+import { installNpmSet } from '../install/npm-set.ts'
 import { installPackage } from '../install/package.ts'
 import { mappedCommands } from '../install/prepare.ts'
 import type { Places } from '../places.ts'
@@ -22,14 +25,20 @@ export async function pull(names: string[], places: Places): Promise<string[]> {
       )
     }
   }
+  const { installed } = places
+  const notMapped = names.filter((name) => !mapped[name])
+  await installNpmSet(notMapped, catalogue as Catalogue, places)
+  const cache = join(installed, '.uv-cache')
   const lines: string[] = []
   for (const [name, { run }] of entries) {
     if (mapped[name]) lines.push(`${name}: runs ${mapped[name].join(' ')}`)
     else if (run?.kind === 'remote') lines.push(`${name}: is a remote server, ${run.url}`)
     else {
-      await installPackage(run!, join(places.installed, name))
+      const lock = pypiLock(name, places.locks)
+      await installPackage(run!, { folder: join(installed, name), lock, installed, cache })
       lines.push(`${name}: ${run!.package} ${run!.version}`)
     }
   }
+  rmSync(cache, { recursive: true, force: true })
   return lines
 }

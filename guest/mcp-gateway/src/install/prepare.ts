@@ -6,6 +6,7 @@ import type { Identity } from '../identity.ts'
 import type { Places } from '../places.ts'
 import { Refusal } from '../refusal.ts'
 import { runCommand } from '../run-command.ts'
+import { pypiLock } from './locks.ts'
 import { installPackage } from './package.ts'
 import { installProject } from './project.ts'
 
@@ -52,7 +53,12 @@ export async function prepare(
     const { transport, url, headers = {} } = run
     return { kind: 'remote', transport, url, headers: fillHeaders(headers, environment) }
   }
-  const program = await installPackage(run, join(places.installed, key), signal)
+  const program = await installPackage(run, {
+    folder: join(places.installed, key),
+    lock: pypiLock(key, places.locks),
+    installed: places.installed,
+    signal,
+  })
   const given = fillArguments(run.arguments ?? [], options, identity.home)
   const fixed = Object.entries(run.environment ?? {}).map(([name, value]) => [
     name,

@@ -1,4 +1,4 @@
-/** Maximum number of bytes of one request. */
+/** Default for the maximum number of bytes of one request. */
 const BATCH_BYTES = 64 * 1024
 
 interface Source {
@@ -17,17 +17,20 @@ export class InputQueue {
   #isClosed = false
   readonly #source: Source
   readonly #send: (data: Uint8Array) => Promise<void>
+  readonly #batchBytes: number
 
-  constructor(source: Source, send: (data: Uint8Array) => Promise<void>) {
+  /** @param batchBytes maximum number of bytes of one request. Default: 64 KiB. */
+  constructor(source: Source, send: (data: Uint8Array) => Promise<void>, batchBytes = BATCH_BYTES) {
     this.#source = source
     this.#send = send
+    this.#batchBytes = batchBytes
   }
 
   push(data: Buffer): void {
     if (this.#isClosed) return
     this.#waiting.push(data)
     this.#waitingBytes += data.length
-    if (this.#waitingBytes > BATCH_BYTES) this.#source.pause()
+    if (this.#waitingBytes > this.#batchBytes) this.#source.pause()
     this.#sending ??= this.#drain()
   }
 
@@ -46,12 +49,12 @@ export class InputQueue {
   async #drain(): Promise<void> {
     while (this.#waitingBytes > 0) {
       const all = Buffer.concat(this.#waiting)
-      const batch = all.subarray(0, BATCH_BYTES)
-      const rest = all.subarray(BATCH_BYTES)
+      const batch = all.subarray(0, this.#batchBytes)
+      const rest = all.subarray(this.#batchBytes)
       this.#waiting = rest.length > 0 ? [rest] : []
       this.#waitingBytes = rest.length
       await this.#send(batch)
-      if (this.#waitingBytes <= BATCH_BYTES && !this.#isClosed) this.#source.resume()
+      if (this.#waitingBytes <= this.#batchBytes && !this.#isClosed) this.#source.resume()
     }
     this.#sending = undefined
   }

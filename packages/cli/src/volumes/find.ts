@@ -1,15 +1,24 @@
-import type { Volume } from 'e2b'
+import type { Volume, VolumeInfo } from 'e2b'
 import { Failure } from '../failure.ts'
 
 /** Connects to the volume with this name or id. */
 export async function findVolume(reference: string): Promise<Volume> {
   const { connect } = await import('../account/connection.ts')
   const { sdk, opts } = await connect()
-  const volumes = await sdk.Volume.list(opts)
-  const found = volumes.find(({ name, volumeId }) => name === reference || volumeId === reference)
+  return sdk.Volume.connect((await findInfo(reference)).volumeId, opts)
+}
+
+/** @param orDeleted whether a volume in the trash is meant, too, when no other has this name or id */
+export async function findInfo(reference: string, orDeleted = false): Promise<VolumeInfo> {
+  const { connect } = await import('../account/connection.ts')
+  const { sdk, opts } = await connect()
+  const isMeant = ({ name, volumeId }: VolumeInfo) => name === reference || volumeId === reference
+  const found =
+    (await sdk.Volume.list(opts)).find(isMeant) ??
+    (orDeleted ? (await sdk.Volume.listDeleted(opts)).find(isMeant) : undefined)
   if (!found)
     throw new Failure(`There is no volume ${reference}. \`e2b volume list\` shows those of your team.`)
-  return sdk.Volume.connect(found.volumeId, opts)
+  return found
 }
 
 /** A place in a volume, as `<volume>:<path>`. Undefined: a local path. */

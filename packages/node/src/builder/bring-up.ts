@@ -2,6 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { BuildEnvironment } from '@sandlot/protocol/node'
 import { GuestRefusal, runInGuest } from '../guest/guest-process.ts'
+import { startEnabledServices } from '../images/systemctl.ts'
 import type { LiveMachine } from '../machines/machine.ts'
 import type { BuildLog } from './build-work.ts'
 import { LineBuffer } from './line-buffer.ts'
@@ -9,12 +10,15 @@ import { ReadyTries } from './ready-tries.ts'
 import { commandIn } from './recipe.ts'
 
 const READY_INTERVAL_MS = 2_000
+const SERVICES_TIMEOUT_MS = 2 * 60_000
 const READY_TIMEOUT_MS = 10 * 60_000
 const DEFAULT_READY = 'sleep 20'
 const LAST_LINES = 20
 const TIMED_OUT = 124
 
 export interface BringUp {
+  /** Services to enable before all enabled services are started. Default: none. */
+  services?: readonly string[]
   startCommand?: string
   /**
    * Retried every 2 s until it succeeds or cannot succeed, for at most 10 minutes. Default: `sleep 20` when there is a
@@ -35,7 +39,7 @@ interface Started {
 }
 
 /**
- * Runs a template's start command and waits until its ready command succeeds.
+ * Starts the services of a template, runs the start command, and waits until its ready command succeeds.
  * @param running stops watching the start command, which continues to run
  * @throws Error with the command and how it ended, SandlotError, and the signal's reason
  */
@@ -48,11 +52,27 @@ export async function bringUp(
   const { startCommand, readyCommand = startCommand ? DEFAULT_READY : undefined } = options
   const { whileWaiting = (wait) => wait() } = options
   const { address } = machine.slot
+  await startServices(options, address)
   const started = startCommand
     ? start({ ...options, startCommand }, address, environment, running)
     : { isRunning: false }
   if (!readyCommand) return
   await whileWaiting(() => untilReady({ ...options, readyCommand }, address, environment, started))
+}
+
+/** A service that does not start is a warning in the log, as it is on a machine that boots. */
+async function startServices({ services = [], log, signal }: BringUp, address: string): Promise<void> {
+  const lines = new LineBuffer((message) =>
+    log({ level: 'warn', message: `[services] ${message}`, step: 'finalize' }),
+  )
+  await runInGuest(address, {
+    command: startEnabledServices(services),
+    user: 'root',
+    cwd: '/',
+    signal: AbortSignal.any([signal, AbortSignal.timeout(SERVICES_TIMEOUT_MS)]),
+    onOutput: (text, from) => lines.add(text, from),
+  })
+  lines.end()
 }
 
 const say = (log: BuildLog, message: string) =>

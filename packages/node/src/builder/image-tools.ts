@@ -1,5 +1,6 @@
 import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from '../images/changed-files.ts'
 import { REMOVE_SSH_HOST_KEYS } from '../images/ssh-host-keys.ts'
+import { SYSTEMCTL, SYSTEMCTL_PATH } from '../images/systemctl.ts'
 
 /** A program that E2B's SDKs or guides expect in every sandbox. */
 interface Tool {
@@ -27,6 +28,8 @@ export const TOOLS: readonly Tool[] = [
     check: CERTIFICATES.map((file) => `[ -s ${file} ]`).join(' || '),
     packages: ['ca-certificates', 'ca-certificates', 'ca-certificates'],
   },
+  // written by the install script itself; an image with a systemctl of its own keeps that one
+  { name: 'systemctl', packages: ['', '', ''] },
   { name: 'fusermount3', packages: ['fuse3', 'fuse3', 'fuse3'] },
   { name: 'iptables', packages: ['iptables', 'iptables-nft', 'iptables'] },
   { name: 'git', packages: ['git', 'git-core', 'git'] },
@@ -69,9 +72,11 @@ export const knownTools = (names: readonly string[]): string[] =>
  * help.
  */
 export function installScript(names: readonly string[]): string {
-  const wanted = TOOLS.filter(({ name }) => names.includes(name))
+  const wanted = TOOLS.filter(({ name, packages: [apt] }) => names.includes(name) && apt !== '')
   const of = (index: 0 | 1 | 2) => `set -- ${wanted.map(({ packages }) => packages[index]).join(' ')}`
-  return `if command -v apt-get >/dev/null 2>&1; then
+  return `${names.includes('systemctl') ? ADD_SYSTEMCTL : ''}
+${wanted.length === 0 ? 'exit 0' : ''}
+if command -v apt-get >/dev/null 2>&1; then
 ${APT}
 ${of(0)}
 elif command -v apk >/dev/null 2>&1; then
@@ -99,6 +104,11 @@ ${ALLOW_FUSE_FOR_OTHERS}
 ${KEEP_CHANGED_FILES}
 exit $status`
 }
+
+const ADD_SYSTEMCTL = `mkdir -p /usr/local/bin
+cat > ${SYSTEMCTL_PATH} <<'END OF SYSTEMCTL'
+${SYSTEMCTL}END OF SYSTEMCTL
+chmod 755 ${SYSTEMCTL_PATH}`
 
 /**
  * Adds the file that prevents Debian's packages from starting services; images of Docker Hub have that file, others do

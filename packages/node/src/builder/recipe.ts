@@ -30,6 +30,15 @@ export function describeStep(step: BuildStep): string {
   }
 }
 
+/**
+ * Names the services that a template has because its steps ask for them. The packages of an SSH server are in every image,
+ * so their installation enables nothing; guides rely on that server without starting it.
+ */
+export const servicesOf = (steps: readonly BuildStep[]): string[] =>
+  steps.some((step) => step.type === 'RUN' && /\binstall\b.*\bopenssh-server\b/s.test(step.command))
+    ? ['ssh']
+    : []
+
 /** Whether a step only changes the environment of later steps, and needs no machine or layer. */
 export const isDeclaration = (step: BuildStep): boolean => step.type === 'ENV'
 

@@ -20,7 +20,7 @@ import { type BuildRootfs, startOn, toFailure, withFiles } from './build-rootfs.
 import type { BuildWork } from './build-work.ts'
 import { diskUsedBytes, linkFolder } from './layer-folders.ts'
 import type { Layers } from './layers.ts'
-import { digest } from './recipe.ts'
+import { digest, servicesOf } from './recipe.ts'
 import type { SharedBuilds } from './shared-builds.ts'
 
 const RENEWAL_TIMEOUT_MS = 15 * 60_000
@@ -114,7 +114,13 @@ export class TemplateFinalizer {
     const ending = new AbortController()
     let info: CheckpointInfo
     try {
-      await bringUp({ ...job, ...recipe }, machine, environment, AbortSignal.any([signal, ending.signal]))
+      const services = servicesOf(recipe.steps)
+      await bringUp(
+        { ...job, ...recipe, services },
+        machine,
+        environment,
+        AbortSignal.any([signal, ending.signal]),
+      )
       say('[finalize] Saving the booted template')
       await job.beforeStep?.()
       await this.#options.checkSpace(machine, true)

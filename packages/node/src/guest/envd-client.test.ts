@@ -179,7 +179,8 @@ describe('an envd that answers', () => {
       errorName: 'sandbox_create_failed',
       message: /no whole answer within 10000 ms/,
     })
-    expect(tookMs).toBeLessThan(11_000)
+    // waiting for the last byte would take far longer
+    expect(tookMs).toBeLessThan(18_000)
     client.close()
   })
 

@@ -1,8 +1,8 @@
 import { existsSync, mkdirSync, mkdtempSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { mountTmpfs } from '@sandlot/linux'
 import { expect, test } from 'vitest'
-import { mountTmpfs } from '../host/mounts.ts'
 import { removeUnfinished } from './base-image.ts'
 
 test('what a killed build left is removed, with file systems that it had mounted', async () => {

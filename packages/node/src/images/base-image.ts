@@ -8,6 +8,7 @@ import { DNS_ADDRESS } from '../network/dns-address.ts'
 import { ALLOW_FUSE_FOR_OTHERS, KEEP_CHANGED_FILES } from './changed-files.ts'
 import { EXTRA_CA_PROFILE } from './extra-ca-profile.ts'
 import { REMOVE_SSH_HOST_KEYS } from './ssh-host-keys.ts'
+import { SYSTEMCTL, SYSTEMCTL_PATH } from './systemctl.ts'
 
 const packages = [
   'autoconf',
@@ -136,6 +137,7 @@ export async function ensureBaseImage(options: BaseImageOptions): Promise<{ path
         REMOVE_SSH_HOST_KEYS,
         ALLOW_FUSE_FOR_OTHERS,
         KEEP_CHANGED_FILES,
+        SYSTEMCTL,
         customize.toString(),
         process.version,
         certificates,
@@ -228,6 +230,7 @@ async function customize(
     await chroot('sh', '-c', script)
   // s3fs, rclone and gcsfuse read in it which mounts there are
   await symlink('../proc/self/mounts', join(root, 'etc/mtab'))
+  await write(SYSTEMCTL_PATH, SYSTEMCTL, 0o755)
   await write('etc/profile', PROFILE)
   await write('etc/hostname', 'sandlot\n')
   await write('etc/hosts', '127.0.0.1 localhost sandlot\n::1 localhost ip6-localhost ip6-loopback\n')

@@ -30,6 +30,9 @@ const GUEST_IDS_IN_CONTAINER: IdRange = {
   count: 65_536 - FIRST_ID_IN_CONTAINER - HOST_IDS,
 }
 
+/** Returns the user, and group, of the kernel in a slot. */
+export type HostIds = (slotIndex: number) => number
+
 /**
  * Assigns the user and group id that kernel and gofer of a slot have on this host. Each sandbox has a different id, so
  * that a guest that escapes into its kernel owns no file or process of another sandbox.
@@ -37,7 +40,7 @@ const GUEST_IDS_IN_CONTAINER: IdRange = {
  * @param maps content of /proc/self/uid_map and gid_map
  * @returns undefined when the server has too few ids: all kernels then run as its root, in separate user namespaces
  */
-export function hostIdsFor(instance: string, maps = ownMaps()): ((slotIndex: number) => number) | undefined {
+export function hostIdsFor(instance: string, maps = ownMaps()): HostIds | undefined {
   const first = FIRST_ID + ((Number.parseInt(instance, 16) % INSTANCES) << SLOT_BITS)
   const base = [first, FIRST_ID_IN_CONTAINER].find((id) =>
     maps.every((map) => isMapped(map, id, id + HOST_IDS)),

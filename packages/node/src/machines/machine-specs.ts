@@ -1,8 +1,7 @@
 import { join } from 'node:path'
 import type { SpecOptions } from '../engine/oci-spec.ts'
-import type { InstanceNames } from '../instance-names.ts'
 import type { Slot } from '../network/slot.ts'
-import { guestIds, HOST_IDS, hostIdsFor, MAX_SLOTS } from './host-ids.ts'
+import { guestIds, HOST_IDS, type HostIds, MAX_SLOTS } from './host-ids.ts'
 import type { MachineSource } from './machine.ts'
 
 /**
@@ -11,12 +10,13 @@ import type { MachineSource } from './machine.ts'
 const WARM_CPU_SHARES = 64
 
 export interface MachineSpecsOptions {
-  names: InstanceNames
   /** `<home>/run`. */
   runDir: string
   /** Folder with this server's envd, for sources that name none. */
   guestDir: string
   canLimitSwap: boolean
+  /** Absent: all kernels run as root of this server. */
+  hostIds?: HostIds
   /** Returns the folder of a machine's slots for volumes. */
   volumesDirOf: (machineId: string) => string
 }
@@ -24,13 +24,11 @@ export interface MachineSpecsOptions {
 /** Describes machines for the driver. */
 export class MachineSpecs {
   readonly #options: MachineSpecsOptions
-  readonly #hostIds: ReturnType<typeof hostIdsFor>
   readonly #guestIds = guestIds()
   #withoutSlot = 0
 
   constructor(options: MachineSpecsOptions) {
     this.#options = options
-    this.#hostIds = hostIdsFor(options.names.instance)
   }
 
   guestDirOf({ guestDir }: Pick<MachineSource, 'guestDir'>): string {
@@ -42,7 +40,7 @@ export class MachineSpecs {
     source: Omit<MachineSource, 'buildId'>,
     { machineId, cgroup, slot }: { machineId: string; cgroup: string; slot?: Slot },
   ): SpecOptions {
-    const { runDir, canLimitSwap, volumesDirOf } = this.#options
+    const { runDir, canLimitSwap, volumesDirOf, hostIds } = this.#options
     const { program, cpuCount, memoryMB, diskSizeMB, imagePath } = source
     return {
       program,
@@ -57,7 +55,7 @@ export class MachineSpecs {
       netnsPath: slot?.netnsPath,
       cgroupsPath: `/${cgroup}`,
       cpuShares: WARM_CPU_SHARES,
-      hostId: this.#hostIds?.(slot?.index ?? this.#nextIdWithoutSlot()),
+      hostId: hostIds?.(slot?.index ?? this.#nextIdWithoutSlot()),
       guestIds: this.#guestIds,
       canLimitSwap,
     }

@@ -24,6 +24,7 @@ import { type StandInFolders, StandIns } from '../volumes/stand-ins.ts'
 import type { VolumeBindings } from '../volumes/volume-bindings.ts'
 import { isSame, type MountedVolume, VolumeTable } from '../volumes/volume-table.ts'
 import type { Cgroups } from './cgroups.ts'
+import type { HostIds } from './host-ids.ts'
 import { LiveMachine, type MachineRecord, type MachineSource, type StartOptions } from './machine.ts'
 import { MachineCleanup } from './machine-cleanup.ts'
 import { explainFailure, kernelGone } from './machine-errors.ts'
@@ -53,6 +54,8 @@ export interface MachinesOptions {
   slots: SlotPool
   firewall: Pick<Firewall, 'setPolicy' | 'close' | 'forget'>
   volumes: VolumeBindings
+  /** Absent: all kernels run as root of this server. */
+  hostIds?: HostIds
   onError: (error: unknown) => void
 }
 
@@ -72,10 +75,10 @@ export class Machines {
     this.#options = options
     this.#machinesDir = machinesDir
     this.#specs = new MachineSpecs({
-      names,
       runDir,
       guestDir,
       canLimitSwap: cgroups.canLimitSwap,
+      hostIds: options.hostIds,
       volumesDirOf: (machineId) => volumes.dirOf(machineId),
     })
     this.#standIns = new StandIns(volumes.standInsDir)
@@ -289,7 +292,7 @@ export class Machines {
     try {
       await mkdir(dir, { mode: 0o700 })
       volumes.open(machineId)
-      for (const [slot, folder] of standIns) volumes.bindFolder({ machineId }, slot, folder)
+      for (const [slot, folder] of standIns) await volumes.bindFolder({ machineId }, slot, folder)
       return await work({ machineId, dir }, spec)
     } finally {
       await this.#options.cgroups.kill(cgroup).catch(this.#options.onError)
@@ -396,7 +399,7 @@ export class Machines {
     }
     machine.volumes = new VolumeTable(mounted)
     for (const [slot, folder] of standIns) {
-      volumes.bindFolder(machine, slot, folder)
+      await volumes.bindFolder(machine, slot, folder)
       if (!mounted.some((one) => one.slot === slot)) machine.volumes.reserve(slot)
     }
     if (mounted.length === 0) return

@@ -24,14 +24,25 @@ export interface S3Server {
   kill(): Promise<void>
 }
 
+/** Where the server listens. */
+interface Place {
+  /** Default: 127.0.0.1. */
+  address?: string
+  /** Network namespace that has the address. Default: that of this process. */
+  namespace?: string
+}
+
 /** Builds the server on first use (Go, half a minute). @param dir temporary folder for its buckets */
-export async function createS3Server(dir: string): Promise<S3Server> {
+export async function createS3Server(
+  dir: string,
+  { address = '127.0.0.1', namespace }: Place = {},
+): Promise<S3Server> {
   const executable = await installed()
   const port = await freePort()
   const bucketsDir = join(dir, 'buckets')
   const bucketDir = join(bucketsDir, 'sandboxes')
   await mkdir(bucketDir, { recursive: true })
-  const endpoint = `http://127.0.0.1:${port}`
+  const endpoint = `http://${address}:${port}`
   let child: ChildProcess | undefined
 
   return {
@@ -44,11 +55,11 @@ export async function createS3Server(dir: string): Promise<S3Server> {
 
     async start() {
       const credentials = ['--access', ACCESS_KEY, '--secret', SECRET_KEY]
-      const own = spawn(
-        executable,
-        [...credentials, '--port', `127.0.0.1:${port}`, '--quiet', 'posix', bucketsDir],
-        { stdio: 'ignore' },
-      )
+      const [program, ...words] = [
+        ...(namespace ? ['ip', 'netns', 'exec', namespace] : []),
+        ...[executable, ...credentials, '--port', `${address}:${port}`, '--quiet', 'posix', bucketsDir],
+      ]
+      const own = spawn(program!, words, { stdio: 'ignore' })
       child = own
       const deadline = Date.now() + START_TIMEOUT_MS
       while (!(await answers(endpoint))) {

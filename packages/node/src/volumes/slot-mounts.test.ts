@@ -9,8 +9,8 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { bindMount, mountsIn } from '@sandlot/linux'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { bindMount, mountsIn } from '../host/mounts.ts'
 import { pathExists } from '../host/path-exists.ts'
 import { SLOT_COUNT, SlotMounts } from './slot-mounts.ts'
 
@@ -46,7 +46,7 @@ test('a machine has empty slots that nobody can write to', () => {
 test('a volume is in one slot of one machine, until it is unbound', async () => {
   mounts.open('m1')
   mounts.open('m2')
-  mounts.bind('m1', 3, volume, {})
+  await mounts.bind('m1', 3, volume, {})
   expect(readdirSync(join(mounts.dirOf('m1'), '3'))).toEqual(['precious'])
   expect(readdirSync(join(mounts.dirOf('m2'), '3'))).toEqual([])
   expect([mounts.bound('m1'), mounts.bound('m2')]).toEqual([[3], []])
@@ -56,8 +56,8 @@ test('a volume is in one slot of one machine, until it is unbound', async () => 
 
 test('the end of a machine unmounts its volumes and deletes nothing in them', async () => {
   mounts.open('m1')
-  mounts.bind('m1', 0, volume, {})
-  mounts.bind('m1', 15, volume, { isReadOnly: true })
+  await mounts.bind('m1', 0, volume, {})
+  await mounts.bind('m1', 15, volume, { isReadOnly: true })
   for (let i = 0; i < 2; i++) await mounts.close('m1')
   expect(mounts.list()).toEqual([])
   expect(targets()).toEqual(['/volumes', '/slots'])
@@ -71,9 +71,9 @@ test('a folder of a machine that contains files is left alone', async () => {
   unlinkSync(join(mounts.dirOf('m1'), 'file'))
 })
 
-test('a start finds the mounts of a former one and adds none', () => {
+test('a start finds the mounts of a former one and adds none', async () => {
   mounts.open('m1')
-  mounts.bind('m1', 1, volume, {})
+  await mounts.bind('m1', 1, volume, {})
   const before = targets()
   const next = new SlotMounts(dir)
   next.prepare()
@@ -96,7 +96,7 @@ test('a start finishes what a crash interrupted', () => {
 
 test('removing everything leaves no folder, with volumes mounted too', async () => {
   mounts.open('m1')
-  mounts.bind('m1', 1, volume, {})
+  await mounts.bind('m1', 1, volume, {})
   for (let i = 0; i < 2; i++) mounts.removeAll()
   expect(await pathExists(dir)).toBe(false)
 })

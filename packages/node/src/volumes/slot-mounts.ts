@@ -12,7 +12,7 @@ import {
   makeShared,
   mountsIn,
   mountTmpfs,
-} from '../host/mounts.ts'
+} from '@sandlot/linux'
 
 /** Volumes that one machine can have at a time. */
 export const SLOT_COUNT = 16
@@ -85,8 +85,8 @@ export class SlotMounts {
   }
 
   /** Mounts a folder on a slot. */
-  bind(machineId: string, slot: number, directory: string, options: CloneOptions): void {
-    cloneMount(directory, this.#slotOf(machineId, slot), options)
+  async bind(machineId: string, slot: number, directory: string, options: CloneOptions): Promise<void> {
+    await cloneMount(directory, this.#slotOf(machineId, slot), options)
   }
 
   /** Unmounts whatever is on a slot. Open files stay usable inside. Idempotent. */

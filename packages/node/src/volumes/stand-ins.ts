@@ -1,6 +1,6 @@
 import { chmodSync, lstatSync, mkdirSync, rmdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { detachMount, mountTmpfs } from '../host/mounts.ts'
+import { detachMount, mountTmpfs } from '@sandlot/linux'
 import { SLOT_COUNT } from './slot-mounts.ts'
 import type { SlotVolume } from './volume-table.ts'
 

@@ -1,5 +1,5 @@
 import { SandlotError } from '@sandlot/protocol'
-import type { VolumeDirectories, VolumeMount } from '@sandlot/protocol/node'
+import type { AttachedDirectories, VolumeDirectories, VolumeMount } from '@sandlot/protocol/node'
 import type { SlotMounts } from './slot-mounts.ts'
 import type { VolumeIds } from './volume-ids.ts'
 
@@ -72,10 +72,10 @@ export class VolumeBindings {
   async bind(machine: BoundMachine, slot: number, volume: VolumeMount): Promise<void> {
     const { mounts, ids } = this.#options
     const { volumeId, name, isReadOnly } = volume
-    const directory = await this.#attach(volume)
+    const { directory, unmapped = directory, hasPlainIds } = await this.#attach(volume)
     try {
-      const idMap = await ids.of(machine.slot.index)
-      mounts.bind(machine.machineId, slot, directory, { isReadOnly, idMap })
+      const idMap = await ids.of(machine.slot.index, hasPlainIds)
+      await mounts.bind(machine.machineId, slot, unmapped, { isReadOnly, idMap })
     } catch (cause) {
       await this.#release(volumeId)
       const message = `volume '${name}' cannot be mounted: ${(cause as Error).message}`
@@ -102,8 +102,12 @@ export class VolumeBindings {
   }
 
   /** Binds a folder to a slot in place of a volume. */
-  bindFolder({ machineId }: Pick<BoundMachine, 'machineId'>, slot: number, directory: string): void {
-    this.#options.mounts.bind(machineId, slot, directory, {})
+  async bindFolder(
+    { machineId }: Pick<BoundMachine, 'machineId'>,
+    slot: number,
+    directory: string,
+  ): Promise<void> {
+    await this.#options.mounts.bind(machineId, slot, directory, {})
   }
 
   /** Unmounts whatever is on a slot; open files stay usable inside. Idempotent. */
@@ -156,15 +160,14 @@ export class VolumeBindings {
     this.#options.mounts.removeAll()
   }
 
-  async #attach({ volumeId, name }: VolumeMount): Promise<string> {
+  async #attach({ volumeId, name }: VolumeMount): Promise<AttachedDirectories> {
     const { directories } = this.#options
     if (!directories)
       throw new SandlotError(
         'volume_unavailable',
         `volume '${name}' cannot be mounted: this node has no volumes`,
       )
-    const { directory, unmapped = directory } = await directories.attach(volumeId)
-    return unmapped
+    return directories.attach(volumeId)
   }
 
   async #release(volumeId: string): Promise<void> {

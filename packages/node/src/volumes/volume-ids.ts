@@ -1,6 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
+import { type IdMapping, openIdMap } from '@sandlot/linux'
 import { FIRST_VOLUME_ID, VOLUME_IDS } from '@sandlot/protocol/node'
-import { type IdMapping, openIdMap } from '../host/id-map.ts'
 import type { IdRange } from '../machines/host-ids.ts'
 
 export interface VolumeIdsOptions {
@@ -24,9 +24,17 @@ export class VolumeIds {
     this.#options = options
   }
 
-  /** @returns undefined when files have the ids of guests on the disk too @throws Error */
-  async of(slotIndex: number): Promise<FileHandle | undefined> {
+  /**
+   * @param isPlain files have the ids of guests on the disk, and their file system cannot map any
+   * @returns undefined when nothing is to be mapped @throws Error
+   */
+  async of(slotIndex: number, isPlain = false): Promise<FileHandle | undefined> {
     const { canMap, hostIds } = this.#options
+    if (isPlain && hostIds)
+      throw new Error(
+        'its file system cannot map owners of files (NFS, for example): such volumes need the setting sandboxUsers=root',
+      )
+    if (isPlain) return undefined
     if (!canMap && hostIds)
       throw new Error('this server runs in a user namespace and cannot map owners of files')
     if (!canMap) return undefined

@@ -18,17 +18,27 @@ export interface VolumeMount {
   isReadOnly?: boolean
 }
 
+/** Where an attached volume is on this host. */
+export interface AttachedDirectories {
+  /** A mount with `nosuid,nodev`, to be bound into machines. */
+  directory: string
+  /**
+   * Another one with the ids that files have on disk, which hosts with a kernel before 6.15 need when the ids of
+   * `directory` are mapped. Default: `directory`
+   */
+  unmapped?: string
+  /** Files have the ids that sandboxes see on the disk, too: the file system cannot map ids. Default false */
+  hasPlainIds?: boolean
+}
+
 /** Volumes of this host, as a node mounts them into machines. */
 export interface VolumeDirectories {
   /**
    * Makes a volume usable on this host. Each call needs a `release`; the volume stays attached for a while after the last
    * one, so that using it again costs nothing.
-   * @returns `directory`: a directory of this host that is a mount with `nosuid,nodev`, to be bound into machines.
-   * `unmapped`: another one with the ids that files have on disk, which hosts with a kernel before 6.15 need when the ids
-   * of `directory` are mapped. Default: `directory`
    * @throws SandlotError not_found (no such volume), volume_unavailable (it cannot be mounted)
    */
-  attach(volumeId: string): Promise<{ directory: string; unmapped?: string }>
+  attach(volumeId: string): Promise<AttachedDirectories>
   /** Gives back one `attach`. Unknown ids resolve. */
   release(volumeId: string): Promise<void>
 }
@@ -41,6 +51,14 @@ export interface NewVolume {
   from?: string
 }
 
+/** What a volume takes of the disk. */
+export interface VolumeUsage {
+  /** Absent: the file system does not tell. */
+  usedBytes?: number
+  /** Whether writes beyond the size of the volume fail. False: it is a folder of a larger file system. */
+  isSizeLimited: boolean
+}
+
 /**
  * Keeps the volumes of a host: where they are, not whose they are. Every method may be repeated after a crash in the middle
  * of it.
@@ -48,7 +66,11 @@ export interface NewVolume {
 export interface VolumeStorage extends VolumeDirectories {
   /** @returns how the files of `from` were copied @throws SandlotError disk_full, not_found (`from`), volume_unavailable */
   create(volumeId: string, volume: NewVolume): Promise<{ copied?: 'reflink' | 'copy' }>
-  /** Enlarges a volume, also while it is mounted. @throws SandlotError not_found, disk_full, volume_unavailable */
+  /**
+   * Enlarges a volume, also while it is mounted.
+   * @throws SandlotError not_found, disk_full, volume_unavailable, conflict (it is in use, and Linux does not let this process
+   * enlarge a file system that is mounted)
+   */
   grow(volumeId: string, sizeBytes: number): Promise<void>
   /** Puts a volume away, so that it cannot be attached. Volumes in the trash resolve. @throws SandlotError not_found */
   trash(volumeId: string): Promise<void>
@@ -56,8 +78,8 @@ export interface VolumeStorage extends VolumeDirectories {
   restore(volumeId: string): Promise<void>
   /** Deletes a volume for good, wherever it is; its files are removed in the background. Unknown ids resolve. */
   remove(volumeId: string): Promise<void>
-  /** Bytes of the disk that a volume uses. Undefined: the file system does not tell. @throws SandlotError not_found */
-  usedBytes(volumeId: string): Promise<number | undefined>
+  /** @throws SandlotError not_found */
+  usage(volumeId: string): Promise<VolumeUsage>
   /** Access to the files of a volume, without a sandbox. */
   files: VolumeFiles
 }

@@ -53,6 +53,12 @@ export const SandboxEventData = Type.Object(
         { description: 'updated only: the checkpoint that it was rolled back to' },
       ),
     ),
+    volume_mounts: Type.Optional(
+      Type.Array(
+        Type.Object({ name: Type.String(), path: Type.String(), read_only: Type.Optional(Type.Boolean()) }),
+        { description: 'updated only: the volumes that are mounted now' },
+      ),
+    ),
     adopted: Type.Optional(
       Type.Object(
         { from: Type.String({ description: 'Name of that machine' }) },

@@ -55,11 +55,11 @@ const Mcp = Type.Union(
   [AnyObject({ description: 'Servers of the MCP gateway by name, each with its own settings' }), Type.Null()],
   { title: 'Mcp' },
 )
-const SandboxVolumeMount = Type.Object(
+export const SandboxVolumeMount = Type.Object(
   {
     name: Type.String({ maxLength: 128, description: 'Name of the volume' }),
     path: Type.String({ maxLength: 4096, description: 'Absolute path in the sandbox' }),
-    readOnly: Type.Optional(Type.Boolean({ description: 'Default false' })),
+    readOnly: Type.Optional(Type.Boolean({ description: 'Default false; snapshots are always read-only' })),
   },
   { title: 'SandboxVolumeMount' },
 )

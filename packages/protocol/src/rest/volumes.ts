@@ -13,6 +13,9 @@ const volumeProperties = {
   name: Type.String({ description: 'Unique within the team' }),
   sizeMB: Type.Integer({ description: 'Size of the file system of the volume' }),
   createdAt: Time(),
+  snapshotOf: Type.Optional(
+    Type.String({ description: 'Id of the volume that this is a snapshot of: its files stay as they are' }),
+  ),
 }
 
 const Volume = Type.Object(volumeProperties, { title: 'Volume' })
@@ -26,6 +29,12 @@ const VolumeAndToken = Type.Object(
     domain: Type.Optional(Type.String({ description: 'Domain of the content API, `api.<domain>`' })),
     usedMB: Type.Optional(
       Type.Integer({ description: 'Disk that the files take. Absent where the file system does not tell' }),
+    ),
+    isSizeLimited: Type.Optional(
+      Type.Boolean({
+        description:
+          'Whether writes beyond `sizeMB` fail. False for volumes that are folders of a larger file system',
+      }),
     ),
     copied: Type.Optional(
       OneOf(['reflink', 'copy'], {
@@ -55,6 +64,12 @@ const NewVolume = Type.Object(
         maxLength: 64,
         description:
           'Id of a volume whose files are copied, as they are at one moment: programs that write to it wait until the copy is made',
+      }),
+    ),
+    snapshot: Type.Optional(
+      Type.Boolean({
+        description:
+          'Makes a snapshot of `from`: a volume whose files nobody can change, and that sandboxes mount read-only. Default false',
       }),
     ),
   },
@@ -94,7 +109,7 @@ export const updateVolume = {
   params: VolumeId,
   body: Type.Object({ sizeMB: size('At least the present size') }, { title: 'VolumeUpdate' }),
   response: { 200: VolumeAndToken },
-  errors: ['not_found', 'quota_exceeded', 'volume_unavailable', 'store_unavailable', 'disk_full'],
+  errors: ['not_found', 'conflict', 'quota_exceeded', 'volume_unavailable', 'store_unavailable', 'disk_full'],
 } satisfies Operation
 
 export const deleteVolume = {
@@ -102,6 +117,14 @@ export const deleteVolume = {
   tags: ['volumes'],
   summary: 'Delete a volume; it can be restored for a day',
   params: VolumeId,
+  querystring: Type.Object({
+    now: Type.Optional(
+      Type.Boolean({
+        default: false,
+        description: 'Deletes it for good, also one that was deleted before: it cannot be restored',
+      }),
+    ),
+  }),
   response: { 204: Type.Null() },
   errors: ['not_found', 'conflict', 'store_unavailable'],
 } satisfies Operation

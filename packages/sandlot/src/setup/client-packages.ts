@@ -27,10 +27,11 @@ interface Recipe {
 const recipes: Recipe[] = [
   { file: 'e2b.tgz', folder: 'sdk', builtFrom: [], sources: ['sdk', 'protocol'] },
   { file: 'e2b-cli.tgz', folder: 'cli', builtFrom: ['sdk'], sources: ['cli', 'sdk', 'protocol'] },
+  { file: 'sandlot-mcp.tgz', folder: 'mcp', builtFrom: [], sources: ['mcp', 'sdk', 'protocol'] },
 ]
 
 /**
- * Builds and packs the SDK and the CLI that match this server, once for each content of their sources.
+ * Builds and packs the SDK, the CLI and the MCP server that match this server, once for each content of their sources.
  * A package that cannot be built does not stop the set-up; the result says why it is missing.
  * @param root folder of the repository
  */

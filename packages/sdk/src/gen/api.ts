@@ -1045,6 +1045,30 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/sandboxes/{sandboxID}/volumes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Mount a volume into a running sandbox
+         * @description The path is made if it does not exist, and hides what it has. A volume that is mounted there in the same way already is left as it is. The mount returns after a pause, in forks and after a rollback.
+         */
+        post: operations["mountVolume"];
+        /**
+         * Unmount the volume at a path of a running sandbox
+         * @description Files that processes have open stay usable; the path shows what the sandbox itself has there.
+         */
+        delete: operations["unmountVolume"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/usage/storage": {
         parameters: {
             query?: never;
@@ -1359,6 +1383,8 @@ export interface components {
             sizeMB: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Id of the volume that this is a snapshot of: its files stay as they are */
+            snapshotOf?: string;
             /** Format: date-time */
             deletedAt: string;
             /**
@@ -1427,7 +1453,7 @@ export interface components {
             code: number;
             /** @description What is wrong and what to do about it, for people */
             message: string;
-            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, secret_limit_reached, payload_too_large, checkpoint_blocked, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, secrets_unavailable, volume_unavailable, store_unavailable, operation_timeout, disk_full */
+            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, volume_not_mounted, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, secret_limit_reached, payload_too_large, checkpoint_blocked, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, secrets_unavailable, volume_unavailable, store_unavailable, operation_timeout, disk_full */
             error_code?: string;
         };
         /** @description Login to the registry of fromImage */
@@ -1603,6 +1629,8 @@ export interface components {
             sizeMB?: number;
             /** @description Id of a volume whose files are copied, as they are at one moment: programs that write to it wait until the copy is made */
             from?: string;
+            /** @description Makes a snapshot of `from`: a volume whose files nobody can change, and that sandboxes mount read-only. Default false */
+            snapshot?: boolean;
         };
         /** @description Error of RFC 6749, section 5.2 */
         OAuthError: {
@@ -1809,6 +1837,12 @@ export interface components {
             rollback?: {
                 checkpoint_id: string;
             };
+            /** @description updated only: the volumes that are mounted now */
+            volume_mounts?: {
+                name: string;
+                path: string;
+                read_only?: boolean;
+            }[];
             /** @description updated only: the sandbox was taken over from another machine */
             adopted?: {
                 /** @description Name of that machine */
@@ -2030,7 +2064,7 @@ export interface components {
             name: string;
             /** @description Absolute path in the sandbox */
             path: string;
-            /** @description Default false */
+            /** @description Default false; snapshots are always read-only */
             readOnly?: boolean;
         };
         SandboxesWithMetrics: {
@@ -2357,6 +2391,8 @@ export interface components {
             sizeMB: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Id of the volume that this is a snapshot of: its files stay as they are */
+            snapshotOf?: string;
         };
         VolumeAndToken: {
             volumeID: string;
@@ -2366,12 +2402,16 @@ export interface components {
             sizeMB: number;
             /** Format: date-time */
             createdAt: string;
+            /** @description Id of the volume that this is a snapshot of: its files stay as they are */
+            snapshotOf?: string;
             /** @description Bearer token for the files of this volume; it expires after 24 hours */
             token: string;
             /** @description Domain of the content API, `api.<domain>` */
             domain?: string;
             /** @description Disk that the files take. Absent where the file system does not tell */
             usedMB?: number;
+            /** @description Whether writes beyond `sizeMB` fail. False for volumes that are folders of a larger file system */
+            isSizeLimited?: boolean;
             /**
              * @description How the files of `from` were copied: `reflink` shares blocks and takes no disk, `copy` takes time and disk
              * @enum {string}
@@ -2455,6 +2495,8 @@ export interface components {
          * @description `not_found`: Check the id or the name: it does not exist, or belongs to another team.
          *
          *     `checkpoint_not_found`: List the checkpoints that are left with GET /sandboxes/{sandboxID}/tree.
+         *
+         *     `volume_not_mounted`: Look at `volumeMounts` of GET /sandboxes/{sandboxID} for the paths that have volumes.
          */
         404: {
             headers: {
@@ -5675,7 +5717,10 @@ export interface operations {
     };
     deleteVolume: {
         parameters: {
-            query?: never;
+            query?: {
+                /** @description Deletes it for good, also one that was deleted before: it cannot be restored */
+                now?: boolean;
+            };
             header?: never;
             path: {
                 /** @description `vol` and 17 letters and digits */
@@ -5733,6 +5778,7 @@ export interface operations {
             401: components["responses"]["401"];
             403: components["responses"]["403"];
             404: components["responses"]["404"];
+            409: components["responses"]["409"];
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
@@ -5770,6 +5816,76 @@ export interface operations {
             429: components["responses"]["429"];
             500: components["responses"]["500"];
             503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    mountVolume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description Id of the sandbox; <sandboxID>-<clientID> of old clients works too */
+                sandboxID: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SandboxVolumeMount"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SandboxVolumeMount"];
+                };
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            409: components["responses"]["409"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
+            503: components["responses"]["503"];
+            "4XX": components["responses"]["4XX"];
+            "5XX": components["responses"]["5XX"];
+        };
+    };
+    unmountVolume: {
+        parameters: {
+            query: {
+                /** @description Path that the volume is mounted at */
+                path: string;
+            };
+            header?: never;
+            path: {
+                /** @description Id of the sandbox; <sandboxID>-<clientID> of old clients works too */
+                sandboxID: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            400: components["responses"]["400"];
+            401: components["responses"]["401"];
+            403: components["responses"]["403"];
+            404: components["responses"]["404"];
+            409: components["responses"]["409"];
+            429: components["responses"]["429"];
+            500: components["responses"]["500"];
             "4XX": components["responses"]["4XX"];
             "5XX": components["responses"]["5XX"];
         };

@@ -31,7 +31,7 @@ export interface SandboxInfo {
   /** What was accepted but probably not meant, such as network rules for a domain that is not allowed. */
   warnings?: string[]
   lifecycle?: SandboxInfoLifecycle
-  volumeMounts?: Array<{ name: string; path: string }>
+  volumeMounts?: Array<{ name: string; path: string; readOnly?: boolean }>
   /** Domain of the sandbox's host names. */
   sandboxDomain?: string
 }

@@ -3,6 +3,7 @@ import { anyTokens, assertTokenNames, registeredTokens } from './iam.ts'
 import { lifecycleFields } from './lifecycle.ts'
 import { resolveNetwork, type SandboxNetworkUpdate } from './network.ts'
 import type { SandboxOpts } from './options.ts'
+import { mountBody } from './volume-mounts.ts'
 
 /** Converts to whole seconds, the unit of the API. */
 export const toSeconds = (ms: number): number => Math.ceil(ms / 1000)
@@ -32,10 +33,11 @@ export function newSandbox(
     iam: Object.keys(tokens).length > 0 ? { tokens } : undefined,
     volumeMounts:
       volumeMounts &&
-      Object.entries(volumeMounts).map(([path, volume]) => ({
-        name: typeof volume === 'string' ? volume : volume.name,
-        path,
-      })),
+      Object.entries(volumeMounts).map(([path, mount]) =>
+        typeof mount === 'object' && 'volume' in mount
+          ? mountBody(path, mount.volume, mount.readOnly)
+          : mountBody(path, mount),
+      ),
     ...lifecycleFields(opts.lifecycle),
   }
 }

@@ -5,6 +5,7 @@ import type { SandboxState } from './info.ts'
 import type { SandboxLifecycle } from './lifecycle.ts'
 import type { McpServer } from './mcp.ts'
 import type { SandboxNetworkOpts } from './network.ts'
+import type { SandboxVolumeOpts } from './volume-mounts.ts'
 
 /** Options of a call about one sandbox. */
 export interface SandboxApiOpts
@@ -22,6 +23,12 @@ export interface SandboxApiOpts
       | 'signal'
     >
   > {}
+
+/** How a volume is mounted into a running sandbox. */
+export interface SandboxMountOpts extends SandboxApiOpts {
+  /** The sandbox cannot change the volume. @default false; true for snapshots */
+  readOnly?: boolean
+}
 
 /** Options for creating a sandbox. */
 export interface SandboxOpts extends ConnectionOpts {
@@ -42,8 +49,8 @@ export interface SandboxOpts extends ConnectionOpts {
   network?: SandboxNetworkOpts
   /** Workload identity: tokens that `network.rules` may put into requests. */
   iam?: SandboxIamOpts
-  /** Volumes, or their names, by mount path. */
-  volumeMounts?: Record<string, Volume | string>
+  /** Volumes, or their names, by mount path; `{ volume, readOnly: true }` is a mount that cannot change the volume. */
+  volumeMounts?: Record<string, Volume | string | SandboxVolumeOpts>
   /** One base URL for all requests to the sandbox. @default E2B_SANDBOX_URL */
   sandboxUrl?: string
   /** What happens when the time to live is over. @default the sandbox is killed */

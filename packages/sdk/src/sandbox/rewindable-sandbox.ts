@@ -1,6 +1,7 @@
 import { type ApiAnswer, messageOf } from '../api/error.ts'
 import { ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
 import { CheckpointNotFoundError, SandboxNotFoundError } from '../errors.ts'
+import type { Volume } from '../volume/volume.ts'
 import { assertDone, bodyOf } from './answer.ts'
 import {
   type SandboxCheckpoint,
@@ -12,12 +13,14 @@ import {
   toSandboxTree,
 } from './checkpoint.ts'
 import { EgressPaginator, type SandboxEgressOpts } from './egress.ts'
-import type { SandboxApiOpts } from './options.ts'
+import type { SandboxApiOpts, SandboxMountOpts } from './options.ts'
 import { SandboxApi } from './sandbox-api.ts'
+import { mountBody } from './volume-mounts.ts'
 
 /**
  * Calls that the official SDK does not have. A sandbox can be rolled back to earlier checkpoints: each pause, snapshot
- * and call of `checkpoint` adds a checkpoint to the sandbox's tree. And it can be asked where it connected to.
+ * and call of `checkpoint` adds a checkpoint to the sandbox's tree. It can be asked where it connected to, and gets and
+ * loses volumes while it runs.
  */
 export abstract class RewindableSandbox extends SandboxApi {
   abstract readonly sandboxId: string
@@ -79,6 +82,36 @@ export abstract class RewindableSandbox extends SandboxApi {
   /** Lists where a sandbox connected to, page by page. See {@link RewindableSandbox.egress}. */
   static egress(sandboxId: string, opts?: SandboxEgressOpts): EgressPaginator {
     return new EgressPaginator(sandboxId, this.resolveOpts(opts))
+  }
+
+  /** Mounts a volume into a running sandbox. See {@link RewindableSandbox.mountVolume}. */
+  static async mountVolume(
+    sandboxId: string,
+    path: string,
+    volume: Volume | string,
+    opts?: SandboxMountOpts,
+  ): Promise<void> {
+    const answer = await this.ask(this.config(opts), opts, (api, signal) =>
+      api.POST('/sandboxes/{sandboxID}/volumes', {
+        params: { path: { sandboxID: sandboxId } },
+        body: mountBody(path, volume, opts?.readOnly),
+        signal,
+      }),
+    )
+    assertDone(found(answer, sandboxId), sandboxId)
+  }
+
+  /** Unmounts a volume of a running sandbox. See {@link RewindableSandbox.unmountVolume}. */
+  static async unmountVolume(sandboxId: string, path: string, opts?: SandboxApiOpts): Promise<boolean> {
+    const answer = await this.ask(this.config(opts), opts, (api, signal) =>
+      api.DELETE('/sandboxes/{sandboxID}/volumes', {
+        params: { path: { sandboxID: sandboxId }, query: { path } },
+        signal,
+      }),
+    )
+    if (errorNameOf(answer) === 'volume_not_mounted') return false
+    assertDone(found(answer, sandboxId), sandboxId)
+    return true
   }
 
   /**
@@ -183,6 +216,38 @@ export abstract class RewindableSandbox extends SandboxApi {
     return new EgressPaginator(this.sandboxId, this.resolve(opts))
   }
 
+  /**
+   * Mounts a volume into the sandbox, which must be running. The mount returns after a pause and a rollback, and forks
+   * have it too. The path is created if it does not exist; a mount that is there already is left as it is.
+   *
+   * @param volume volume, or its name
+   * @param opts `readOnly`: the sandbox cannot change the volume; snapshots are always mounted so
+   * @throws {@link SandboxNotFoundError}
+   * @throws {@link SandboxError} with `statusCode` 400 for a path or volume that cannot be mounted, 409 while the sandbox
+   * is paused or when the path has another volume
+   * @example
+   * ```ts
+   * await sandbox.mountVolume('/mnt/data', volume, { readOnly: true })
+   * await sandbox.commands.run('ls /mnt/data')
+   * await sandbox.unmountVolume('/mnt/data')
+   * ```
+   */
+  async mountVolume(path: string, volume: Volume | string, opts?: SandboxMountOpts): Promise<void> {
+    await RewindableSandbox.mountVolume(this.sandboxId, path, volume, this.resolve(opts))
+  }
+
+  /**
+   * Unmounts the volume at a path of the sandbox, which must be running. Files of the volume that processes have open stay
+   * usable; the path shows what the sandbox itself has there.
+   *
+   * @returns false if no volume is mounted at the path
+   * @throws {@link SandboxNotFoundError}
+   * @throws {@link SandboxError} with `statusCode` 409 while the sandbox is paused
+   */
+  async unmountVolume(path: string, opts?: SandboxApiOpts): Promise<boolean> {
+    return await RewindableSandbox.unmountVolume(this.sandboxId, path, this.resolve(opts))
+  }
+
   /** Calls of an instance use the connection that it was created with, unless the options of the call override that. */
   protected resolve<Opts extends ConnectionOpts>(opts?: Opts): Opts {
     return ConnectionConfig.mergeOpts({ ...this.connectionConfig }, opts) as Opts
@@ -192,9 +257,11 @@ export abstract class RewindableSandbox extends SandboxApi {
 /** @throws with the server's message, which says whether the sandbox or its checkpoint is missing */
 function found<Answer extends ApiAnswer>(answer: Answer, sandboxId: string): Answer {
   if (answer.response.status !== 404) return answer
-  const { error_code: name } = (answer.error ?? {}) as { error_code?: unknown }
   const message = messageOf(answer.error) ?? `Sandbox ${sandboxId} not found`
-  throw name === 'checkpoint_not_found'
+  throw errorNameOf(answer) === 'checkpoint_not_found'
     ? new CheckpointNotFoundError(message)
     : new SandboxNotFoundError(message)
 }
+
+const errorNameOf = ({ error }: ApiAnswer): unknown =>
+  (error as { error_code?: unknown } | undefined)?.error_code

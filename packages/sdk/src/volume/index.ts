@@ -1,5 +1,6 @@
 export type { VolumeApiOpts, VolumeConnectionConfig } from './connection.ts'
 export {
+  type DeletedVolumeInfo,
   type VolumeAndToken,
   type VolumeEntryStat,
   VolumeFileType,
@@ -10,4 +11,4 @@ export {
   type VolumeWriteOptions,
   type VolumeWriteOpts,
 } from './types.ts'
-export { Volume } from './volume.ts'
+export { type DestroyVolumeOpts, type NewVolumeOpts, Volume } from './volume.ts'

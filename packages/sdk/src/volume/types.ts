@@ -15,10 +15,22 @@ export declare namespace VolumeFileType {
   type SYMLINK = typeof VolumeFileType.SYMLINK
 }
 
-/** A volume as returned in lists. */
+/** A volume as returned in lists. Only a Sandlot sends more than the id and the name. */
 export type VolumeInfo = {
   volumeId: string
   name: string
+  /** Size in MB. Writes beyond it fail, unless `isSizeLimited` of {@link VolumeAndToken} is false. */
+  sizeMB?: number
+  createdAt?: Date
+  /** Id of the volume that this is a snapshot of: its files stay as they are. */
+  snapshotOf?: string
+}
+
+/** A deleted volume that `Volume.restore` brings back. */
+export type DeletedVolumeInfo = VolumeInfo & {
+  deletedAt: Date
+  /** From then on it cannot be restored. */
+  removedAt: Date
 }
 
 /** A volume with the address and token of its content. */
@@ -27,6 +39,10 @@ export type VolumeAndToken = VolumeInfo & {
   token: string
   /** Domain of the content API, `api.<domain>`, if it is not the domain of the client. */
   domain?: string
+  /** Disk that the files take, in MB; absent where the server cannot tell, as for volumes that are folders. */
+  usedMB?: number
+  /** Whether writes beyond `sizeMB` fail: false for volumes that are folders of a larger file system. */
+  isSizeLimited?: boolean
 }
 
 /** A file, directory, or symbolic link of a volume. */

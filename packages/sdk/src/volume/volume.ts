@@ -1,23 +1,11 @@
-import { openApi } from '../api/client.ts'
-import { apiErrorOf } from '../api/error.ts'
 import type { Schema } from '../api/schema.ts'
-import { ClientFactory, ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
-import { InvalidArgumentError, VolumeError, VolumeNotFoundError, VolumePathNotFoundError } from '../errors.ts'
-import { withIdleTimeout } from '../files/idle-timeout.ts'
-import { runtime } from '../http/runtime.ts'
-import { type VolumeApiOpts, VolumeConnectionConfig } from './connection.ts'
-import { type ContentRequest, entriesOf, entryOf, requestContent } from './content.ts'
-import type {
-  VolumeAndToken,
-  VolumeEntryStat,
-  VolumeInfo,
-  VolumeMetadataOpts,
-  VolumeReadOpts,
-  VolumeWriteOpts,
-} from './types.ts'
+import { ConnectionConfig, type ConnectionOpts } from '../connection-config.ts'
+import type { DeletedVolumeInfo, VolumeAndToken, VolumeInfo } from './types.ts'
+import { VolumeApi } from './volume-api.ts'
+import { VolumeContent } from './volume-content.ts'
 
-/** Timeout for transfers, as a file may be large and the connection slow. */
-const FILE_TIMEOUT_MS = 3_600_000
+/** The server may have to copy all blocks of a volume. */
+const COPY_TIMEOUT_MS = 3_600_000
 
 /** How to create a volume. */
 export type NewVolumeOpts = ConnectionOpts & {
@@ -27,8 +15,16 @@ export type NewVolumeOpts = ConnectionOpts & {
   from?: Volume | string
 }
 
-/** Data to write to a file. */
-type VolumeData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | ReadableStream<Uint8Array>
+/** How to delete a volume. */
+export type DestroyVolumeOpts = ConnectionOpts & {
+  /** Deletes it for good, also one that was deleted before. @default false: it can be restored for a day */
+  now?: boolean
+}
+
+type OpenedVolume = Pick<Schema<'VolumeAndToken'>, 'volumeID' | 'name' | 'token' | 'domain' | 'copied'>
+
+/** Connections that volumes were created or found with, for calls of the control API. */
+const connections = new WeakMap<Volume, ConnectionConfig>()
 
 /**
  * Storage that outlives sandboxes. The static methods manage volumes; an instance reads and writes the files of one
@@ -41,7 +37,7 @@ type VolumeData = string | ArrayBuffer | ArrayBufferView<ArrayBuffer> | Blob | R
  * const sandbox = await Sandbox.create({ volumeMounts: { '/mnt/data': volume } })
  * ```
  */
-export class Volume extends ClientFactory {
+export class Volume extends VolumeContent {
   readonly volumeId: string
   readonly name: string
   /** Bearer token of the content API. */
@@ -50,6 +46,11 @@ export class Volume extends ClientFactory {
   readonly domain?: string
   readonly debug?: boolean
   readonly proxy?: string
+  /**
+   * How the files of a copy or snapshot were copied: `reflink` shares blocks of the disk and is done at once, `copy` took
+   * time and disk. Undefined for other volumes.
+   */
+  copied?: 'reflink' | 'copy'
 
   /** Makes an instance for a volume with a known token; sends no request. */
   constructor(
@@ -82,13 +83,9 @@ export class Volume extends ClientFactory {
     opts?: NewVolumeOpts,
   ): Promise<InstanceType<V>> {
     const config = new ConnectionConfig(this.resolveOpts(opts))
-    const api = await openApi(config)
-    const answer = await api.POST('/volumes', {
-      body: { name, sizeMB: opts?.sizeMB, from: opts?.from && idOf(opts.from) },
-      signal: config.getSignal(undefined, opts?.signal),
-    })
-    throwOnError(answer)
-    return this.opened(infoOf(answer.data!), config)
+    const body = { name, sizeMB: opts?.sizeMB, from: opts?.from && idOf(opts.from) }
+    const timeoutMs = body.from ? (opts?.requestTimeoutMs ?? COPY_TIMEOUT_MS) : undefined
+    return this.opened(await new VolumeApi(config, opts?.signal).create(body, timeoutMs), config)
   }
 
   /**
@@ -101,234 +98,106 @@ export class Volume extends ClientFactory {
     volumeId: string,
     opts?: ConnectionOpts,
   ): Promise<InstanceType<V>> {
+    const { name, token, domain } = await this.getInfo(volumeId, opts)
     return this.opened(
-      { ...(await this.getInfo(volumeId, opts)), volumeId },
+      { volumeID: volumeId, name, token, domain },
       new ConnectionConfig(this.resolveOpts(opts)),
     )
   }
 
-  /** @throws {@link VolumeNotFoundError} for an unknown id */
+  /**
+   * Describes a volume, with its size and what it uses.
+   *
+   * @throws {@link VolumeNotFoundError} for an unknown id
+   */
   static async getInfo(volumeId: string, opts?: ConnectionOpts): Promise<VolumeAndToken> {
-    const config = new ConnectionConfig(this.resolveOpts(opts))
-    const api = await openApi(config)
-    const answer = await api.GET('/volumes/{volumeID}', {
-      params: { path: { volumeID: volumeId } },
-      signal: config.getSignal(undefined, opts?.signal),
-    })
-    if (answer.response.status === 404) throw new VolumeNotFoundError(`Volume ${volumeId} not found`)
-    throwOnError(answer)
-    return infoOf(answer.data!)
+    return this.api(opts).get(volumeId)
   }
 
   /** All volumes of the team. */
   static async list(opts?: ConnectionOpts): Promise<VolumeInfo[]> {
-    const config = new ConnectionConfig(this.resolveOpts(opts))
-    const api = await openApi(config)
-    const answer = await api.GET('/volumes', { signal: config.getSignal(undefined, opts?.signal) })
-    throwOnError(answer)
-    return answer.data!.map(({ volumeID, name }) => ({ volumeId: volumeID, name }))
+    return this.api(opts).list()
   }
 
   /**
-   * Deletes a volume with all its files.
+   * Deletes a volume with all its files. A Sandlot can bring it back for a day, see {@link Volume.restore}.
    *
+   * @param opts `now`: delete it for good, also a volume that was deleted before
    * @returns false if no volume has this id
+   * @throws {@link VolumeError} if a sandbox has the volume mounted
    */
-  static async destroy(volumeId: string, opts?: ConnectionOpts): Promise<boolean> {
-    const config = new ConnectionConfig(this.resolveOpts(opts))
-    const api = await openApi(config)
-    const answer = await api.DELETE('/volumes/{volumeID}', {
-      params: { path: { volumeID: volumeId } },
-      signal: config.getSignal(undefined, opts?.signal),
-    })
-    if (answer.response.status === 404) return false
-    throwOnError(answer)
-    return true
+  static async destroy(volumeId: string, opts?: DestroyVolumeOpts): Promise<boolean> {
+    return this.api(opts).delete(volumeId, opts?.now)
+  }
+
+  /** The deleted volumes that can be restored, the last deleted first. */
+  static async listDeleted(opts?: ConnectionOpts): Promise<DeletedVolumeInfo[]> {
+    return this.api(opts).listDeleted()
+  }
+
+  /**
+   * Brings a deleted volume back, with its files and under its name.
+   *
+   * @throws {@link VolumeNotFoundError} if there is no such volume any more
+   * @throws {@link VolumeError} if another volume has the name now
+   */
+  static async restore(volumeId: string, opts?: ConnectionOpts): Promise<VolumeAndToken> {
+    return this.api(opts).restore(volumeId)
+  }
+
+  /**
+   * Enlarges a volume; volumes do not shrink.
+   *
+   * @param sizeMB new size
+   * @throws {@link VolumeError} if sandboxes use the volume and the server cannot enlarge it meanwhile; the message says
+   * what to do
+   */
+  static async resize(volumeId: string, sizeMB: number, opts?: ConnectionOpts): Promise<VolumeAndToken> {
+    return this.api(opts).resize(volumeId, sizeMB)
+  }
+
+  private static api(opts?: ConnectionOpts): VolumeApi {
+    return new VolumeApi(new ConnectionConfig(this.resolveOpts(opts)), opts?.signal)
   }
 
   private static opened<V extends typeof Volume>(
     this: V,
-    { volumeId, name, token, domain }: VolumeAndToken,
+    { volumeID, name, token, domain, copied }: OpenedVolume,
     config: ConnectionConfig,
   ): InstanceType<V> {
-    return new this(
-      volumeId,
-      name,
-      token,
-      domain ?? config.domain,
-      config.debug,
-      config.proxy,
-    ) as InstanceType<V>
+    const { debug, proxy } = config
+    const volume = new this(volumeID, name, token, domain ?? config.domain, debug, proxy) as InstanceType<V>
+    if (copied) volume.copied = copied
+    connections.set(volume, config)
+    return volume
   }
 
   /**
-   * Lists the entries of a directory.
+   * Saves the files as they are at this moment: a volume of its own, which nobody can change, and which sandboxes mount
+   * read-only. It stays when this volume is deleted, and `Volume.create(name, { from: snapshot })` makes a volume to work
+   * with of it. Programs that write to this volume wait meanwhile.
    *
-   * @param opts `depth`: number of directory levels, 1 by default
-   * @throws {@link VolumePathNotFoundError} if there is no such directory
-   */
-  async list(path: string, opts?: VolumeApiOpts & { depth?: number }): Promise<VolumeEntryStat[]> {
-    return entriesOf(
-      await this.request({ method: 'GET', route: 'dir', path, query: { depth: opts?.depth } }, opts),
-    )
-  }
-
-  /**
-   * Creates a directory.
-   *
-   * @param opts `force`: create missing parents, and accept an existing directory
-   */
-  async makeDir(path: string, opts?: VolumeWriteOpts & VolumeApiOpts): Promise<VolumeEntryStat> {
-    return entryOf(await this.request({ method: 'POST', route: 'dir', path, query: writeQuery(opts) }, opts))
-  }
-
-  /** @throws {@link VolumePathNotFoundError} if there is nothing at this path */
-  async getInfo(path: string, opts?: VolumeApiOpts): Promise<VolumeEntryStat> {
-    return entryOf(await this.request({ method: 'GET', route: 'path', path }, opts))
-  }
-
-  /** Whether the path exists. */
-  async exists(path: string, opts?: VolumeApiOpts): Promise<boolean> {
-    try {
-      await this.getInfo(path, opts)
-      return true
-    } catch (error) {
-      if (error instanceof VolumePathNotFoundError) return false
-      throw error
-    }
-  }
-
-  /** Changes owner or permissions; omitted values stay unchanged. */
-  async updateMetadata(
-    path: string,
-    metadata: VolumeMetadataOpts,
-    opts?: VolumeApiOpts,
-  ): Promise<VolumeEntryStat> {
-    const { uid, gid, mode } = metadata
-    const body = JSON.stringify({ uid, gid, mode })
-    return entryOf(
-      await this.request(
-        { method: 'PATCH', route: 'path', path, body, contentType: 'application/json' },
-        opts,
-      ),
-    )
-  }
-
-  /**
-   * Reads a file, as text (UTF-8) unless `format` says otherwise. With `stream` the file may be larger than memory;
-   * read
-   * the stream to its end or cancel it.
-   *
-   * @throws {@link VolumePathNotFoundError} if there is no such file
+   * @param name name of the snapshot. @default the name of this volume, `-` and the time, as in `data-20260102-030405`
+   * @throws {@link VolumeError} if the name is taken
    * @example
    * ```ts
-   * for await (const chunk of await volume.readFile('/large.bin', { format: 'stream' })) process(chunk)
+   * const before = await volume.snapshot()
+   * await Sandbox.create({ volumeMounts: { '/before': before, '/data': volume } })
    * ```
    */
-  async readFile(path: string, opts?: VolumeReadOpts & { format?: 'text' }): Promise<string>
-  async readFile(path: string, opts?: VolumeReadOpts & { format: 'bytes' }): Promise<Uint8Array>
-  async readFile(path: string, opts?: VolumeReadOpts & { format: 'blob' }): Promise<Blob>
-  async readFile(
-    path: string,
-    opts?: VolumeReadOpts & { format: 'stream' },
-  ): Promise<ReadableStream<Uint8Array>>
-  async readFile(
-    path: string,
-    opts: VolumeReadOpts & { format?: 'text' | 'bytes' | 'blob' | 'stream' } = {},
-  ): Promise<unknown> {
-    const { format = 'text' } = opts
-    if (!['text', 'bytes', 'blob', 'stream'].includes(format))
-      throw new InvalidArgumentError(`Unknown format "${format}": use text, bytes, blob, or stream.`)
-    if (format === 'stream') return this.readStream(path, opts)
-    const response = await this.request({ method: 'GET', route: 'file', path }, opts, FILE_TIMEOUT_MS)
-    if (format === 'blob') return response.blob()
-    if (format === 'bytes') return new Uint8Array(await response.arrayBuffer())
-    return response.text()
-  }
-
-  /**
-   * Writes a file. A stream is sent while it is read; browsers, which cannot send streams, buffer it first.
-   *
-   * @param opts `force`: overwrite an existing file
-   * @throws {@link VolumeError} if the file exists and `force` is not set
-   * @throws {@link VolumePathNotFoundError} if its directory does not exist
-   */
-  async writeFile(
-    path: string,
-    data: VolumeData,
-    opts?: VolumeWriteOpts & VolumeApiOpts,
-  ): Promise<VolumeEntryStat> {
-    const body = await bodyOf(data)
-    const request = { method: 'PUT', route: 'file', path, query: writeQuery(opts), body } as const
-    return entryOf(
-      await this.request({ ...request, contentType: 'application/octet-stream' }, opts, FILE_TIMEOUT_MS),
+  async snapshot(name?: string, opts?: ConnectionOpts): Promise<this> {
+    const volumes = this.constructor as typeof Volume
+    const config = new ConnectionConfig(
+      ConnectionConfig.mergeOpts({ ...connections.get(this) }, volumes.resolveOpts(opts)),
     )
-  }
-
-  /** Removes a file, or a directory with its content. */
-  async remove(path: string, opts?: VolumeApiOpts): Promise<void> {
-    const response = await this.request({ method: 'DELETE', route: 'path', path }, opts)
-    await response.arrayBuffer()
-  }
-
-  private async request(
-    request: Omit<ContentRequest, 'signal'>,
-    opts?: VolumeApiOpts,
-    timeoutMs?: number,
-  ): Promise<Response> {
-    const config = new VolumeConnectionConfig(this, opts)
-    const signal = config.getSignal(opts?.requestTimeoutMs ?? timeoutMs)
-    return requestContent(this.volumeId, config, { ...request, signal })
-  }
-
-  /** The request timeout applies until the answer begins, and the idle timeout afterwards. */
-  private async readStream(path: string, opts: VolumeReadOpts): Promise<ReadableStream<Uint8Array>> {
-    const config = new VolumeConnectionConfig(this, opts)
-    const timeoutMs = opts.requestTimeoutMs ?? FILE_TIMEOUT_MS
-    const handshake = new AbortController()
-    const expire = () => handshake.abort(new DOMException(`No answer within ${timeoutMs} ms`, 'TimeoutError'))
-    const timer = timeoutMs ? setTimeout(expire, timeoutMs) : undefined
-    const signal = config.signal ? AbortSignal.any([config.signal, handshake.signal]) : handshake.signal
-    try {
-      const request = { method: 'GET', route: 'file', path, signal } as const
-      const { body } = await requestContent(this.volumeId, config, request)
-      return withIdleTimeout(
-        body ?? new Blob([]).stream(),
-        opts.streamIdleTimeoutMs ?? config.requestTimeoutMs,
-      )
-    } finally {
-      clearTimeout(timer)
-    }
+    const body = { name: name ?? snapshotName(this.name, new Date()), from: this.volumeId, snapshot: true }
+    const timeoutMs = opts?.requestTimeoutMs ?? COPY_TIMEOUT_MS
+    return volumes.opened(await new VolumeApi(config, opts?.signal).create(body, timeoutMs), config) as this
   }
 }
 
 const idOf = (volume: Volume | string): string => (typeof volume === 'string' ? volume : volume.volumeId)
 
-const writeQuery = ({ uid, gid, mode, force }: VolumeWriteOpts = {}) => ({ uid, gid, mode, force })
-
-async function bodyOf(data: VolumeData): Promise<BodyInit> {
-  if (
-    typeof data === 'string' ||
-    data instanceof Blob ||
-    data instanceof ArrayBuffer ||
-    ArrayBuffer.isView(data)
-  )
-    return data as BodyInit
-  if (!(data instanceof ReadableStream))
-    throw new InvalidArgumentError(
-      'The data of a file must be a string, ArrayBuffer, Blob, or ReadableStream.',
-    )
-  return runtime === 'browser' ? new Response(data).blob() : data
-}
-
-const infoOf = ({ volumeID, name, token, domain }: Schema<'VolumeAndToken'>): VolumeAndToken => ({
-  volumeId: volumeID,
-  name,
-  token,
-  domain,
-})
-
-function throwOnError(answer: { response: Response; error?: unknown }): void {
-  const error = apiErrorOf(answer, VolumeError)
-  if (error) throw error
-}
+/** `<name>-<UTC time>`, within the 128 characters of a name. */
+export const snapshotName = (name: string, time: Date): string =>
+  `${name.slice(0, 112)}-${time.toISOString().slice(0, 19).replaceAll(/[-:]/g, '').replace('T', '-')}`

@@ -67,22 +67,29 @@ async function readLog(
 }
 
 function toLogEntry(event: LifecycleEvent): SandboxLogEntry {
-  const reason = event.event_data.kill_reason
-  const until = event.event_data.set_timeout
-  const isNetwork = event.event_data.network_egress !== undefined
-  const detail = reason
-    ? `: ${reason}`
-    : until
-      ? `: lives until ${until}`
-      : isNetwork
-        ? ': network rules replaced'
-        : ''
+  const detail = detailOf(event.event_data)
   return {
     timestamp: event.timestamp,
-    message: `sandbox ${event.type.split('.').at(-1)}${detail}`,
+    message: `sandbox ${event.type.split('.').at(-1)}${detail === undefined ? '' : `: ${detail}`}`,
     level: 'info',
     fields: { event: event.type, execution: event.sandbox_execution_id },
   }
+}
+
+function detailOf({
+  kill_reason: reason,
+  set_timeout: until,
+  network_egress: network,
+  volume_mounts: volumes,
+}: LifecycleEvent['event_data']): string | undefined {
+  if (reason) return reason
+  if (until) return `lives until ${until}`
+  if (network) return 'network rules replaced'
+  if (!volumes) return undefined
+  const mounted = volumes.map(
+    ({ name, path, read_only: isReadOnly }) => `${name} at ${path}${isReadOnly ? ' (read-only)' : ''}`,
+  )
+  return `volumes ${mounted.join(', ') || 'none'}`
 }
 
 const toLine = ({ timestamp, level, message, fields }: SandboxLogEntry) => ({

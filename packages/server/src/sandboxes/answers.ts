@@ -1,4 +1,5 @@
 import { ENVD_VERSION } from '@sandlot/protocol'
+import type { VolumeMount } from '@sandlot/protocol/node'
 import type { ListedSandbox, Sandbox, SandboxDetail, SandboxNetworkConfig } from '@sandlot/protocol/rest'
 import { networkWarnings } from './network-policy.ts'
 import type { LiveSandbox } from './sandbox.ts'
@@ -31,11 +32,13 @@ export const toListed = (sandbox: LiveSandbox): ListedSandbox => ({
   state: sandbox.state === 'running' ? 'running' : 'paused',
   envdVersion: ENVD_VERSION,
   envdUnresponsiveAtPause: savedAs(sandbox)?.isGuestUnresponsive || undefined,
-  volumeMounts: sandbox.settings.volumeMounts?.map(({ name, path, isReadOnly }) => ({
-    name,
-    path,
-    readOnly: isReadOnly,
-  })),
+  volumeMounts: sandbox.settings.volumeMounts?.map(toShownMount),
+})
+
+export const toShownMount = ({ name, path, isReadOnly }: VolumeMount) => ({
+  name,
+  path,
+  readOnly: isReadOnly,
 })
 
 /** How a paused sandbox was saved; undefined in every other state. */

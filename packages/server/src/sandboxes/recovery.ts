@@ -76,7 +76,8 @@ const knownMachine = ({ machineId, sandboxId, teamId, settings }: LiveSandbox): 
   sandboxId,
   teamId,
   network: networkPolicyOf(settings),
-  volumes: settings.volumeMounts,
+  // also none: the last server may have stopped while it mounted one
+  volumes: settings.volumeMounts ?? [],
 })
 
 /**

@@ -333,6 +333,8 @@ export interface VolumesTable {
   ready_at: number | null
   /** Not null: the volume can be restored for a while. */
   deleted_at: number | null
+  /** Id of the volume that this is a snapshot of; null: an ordinary volume. */
+  snapshot_of: string | null
 }
 
 /** One row that names the active server of a PostgreSQL database (docs/adr/0032). */

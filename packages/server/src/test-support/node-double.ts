@@ -331,6 +331,13 @@ export class NodeDouble implements SandboxNode {
     if (this.missingVolumes.has(volumeId))
       throw new SandlotError('not_found', `volume '${name}' does not exist`)
   }
+  /** Thrown by the next mount or unmount of a volume, which is made all the same. */
+  failVolume: Error | undefined
+  #failVolume(): void {
+    const error = this.failVolume
+    this.failVolume = undefined
+    if (error) throw error
+  }
   async mountVolume(machineId: string, volume: VolumeMount) {
     this.#checkAlive(machineId)
     if (this.frozen.has(machineId)) throw new SandlotError('not_found', `machine '${machineId}' does not run`)
@@ -340,6 +347,7 @@ export class NodeDouble implements SandboxNode {
       throw new SandlotError('conflict', `path '${volume.path}' is already used by volume '${other.name}'`)
     this.#checkVolume(volume)
     if (!other) this.volumes.set(machineId, [...mounted, volume])
+    this.#failVolume()
   }
   async unmountVolume(machineId: string, path: string) {
     this.#checkAlive(machineId)
@@ -347,6 +355,7 @@ export class NodeDouble implements SandboxNode {
     const mounted = this.volumes.get(machineId) ?? []
     const rest = mounted.filter((one) => one.path !== path)
     this.volumes.set(machineId, rest)
+    this.#failVolume()
     return rest.length < mounted.length
   }
   async #start(buildId: string, { owner, network, volumes = [] }: AcquireOptions) {

@@ -4,7 +4,7 @@ import { errorHeaders, toSandlotError } from '../http/errors.ts'
 import { limitRate } from '../http/limit-rate.ts'
 import type { TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
-import type { VolumeService } from './service.ts'
+import { checkNoSnapshot, type VolumeService } from './service.ts'
 import type { VolumeTokens } from './tokens.ts'
 
 export interface VolumeContentRoutesOptions {
@@ -16,7 +16,8 @@ export interface VolumeContentRoutesOptions {
 
 /**
  * Lets a request pass whose token is for the volume in its path.
- * @throws SandlotError unauthorized, forbidden (a token of another volume), not_found (a volume that was deleted)
+ * @throws SandlotError unauthorized, forbidden (a token of another volume), not_found (a volume that was deleted), conflict
+ * (a change of a snapshot)
  */
 export const checkVolumeToken =
   ({ volumes, volumeTokens, limits, teamOf }: VolumeContentRoutesOptions) =>
@@ -31,7 +32,8 @@ export const checkVolumeToken =
     const { volumeID } = request.params as { volumeID: string }
     if (claims.volumeId !== volumeID)
       throw new SandlotError('forbidden', `this token is for another volume than '${volumeID.slice(0, 64)}'`)
-    await volumes.get(claims.teamId, volumeID)
+    const volume = await volumes.get(claims.teamId, volumeID)
+    if (request.method !== 'GET') checkNoSnapshot(volume)
     const team = await teamOf(claims.teamId)
     if (!team) throw new SandlotError('unauthorized', 'the team of this token does not exist any more')
     await limitRate(limits, Object.assign(request, { caller: { team, credential: { id: volumeID } } }), reply)

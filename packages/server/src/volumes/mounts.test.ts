@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { checkedMounts } from './mounts.ts'
 
-const idOf = (name: string) => (name === 'data' ? 'vol1' : undefined)
+const idOf = (name: string) => (name === 'data' ? { volumeId: 'vol1' } : undefined)
 const refusal = (...paths: string[]): string => {
   try {
     checkedMounts(

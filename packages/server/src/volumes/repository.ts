@@ -9,6 +9,8 @@ export interface Volume {
   name: string
   sizeBytes: number
   createdAtMs: number
+  /** Id of the volume that this is a snapshot of: nobody changes the files. */
+  snapshotOf?: string
   /** The files exist. */
   isReady: boolean
   /** Set while the volume can be restored. */
@@ -89,7 +91,7 @@ export class VolumeRepository {
    * @returns false when the team has a volume of this name
    */
   insert(volume: Omit<Volume, 'isReady'>, check: (totals: VolumeTotals) => void): Promise<boolean> {
-    const { volumeId, teamId, name, sizeBytes, createdAtMs } = volume
+    const { volumeId, teamId, name, sizeBytes, createdAtMs, snapshotOf } = volume
     return inTransaction(
       this.#store,
       async (transaction) => {
@@ -97,7 +99,7 @@ export class VolumeRepository {
         const row = { id: volumeId, team_id: teamId, name, size_bytes: sizeBytes, created_at: createdAtMs }
         const result = await transaction
           .insertInto('volumes')
-          .values({ ...row, ready_at: null, deleted_at: null })
+          .values({ ...row, ready_at: null, deleted_at: null, snapshot_of: snapshotOf ?? null })
           .onConflict((conflict) => conflict.doNothing())
           .executeTakeFirst()
         return result.numInsertedOrUpdatedRows === 1n
@@ -175,5 +177,6 @@ const toVolume = (row: VolumesTable): Volume => ({
   sizeBytes: Number(row.size_bytes),
   createdAtMs: Number(row.created_at),
   isReady: row.ready_at !== null,
+  ...(row.snapshot_of !== null && { snapshotOf: row.snapshot_of }),
   ...(row.deleted_at !== null && { deletedAtMs: Number(row.deleted_at) }),
 })

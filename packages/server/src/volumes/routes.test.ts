@@ -2,7 +2,6 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import type { VolumeStorage } from '@sandlot/protocol/node'
 import { decodeJwt } from 'jose'
 import { pino } from 'pino'
 import { beforeEach, describe, expect, test } from 'vitest'
@@ -14,38 +13,11 @@ import {
   ServerUnderTest,
   serverUnderTest,
 } from '../test-support/server-under-test.ts'
+import { VolumeStorageDouble } from '../test-support/volume-storage-double.ts'
 import { type Volume, VolumeRepository } from './repository.ts'
 import { VolumeService } from './service.ts'
 
-/** Where volumes are, without files: these tests are about rows, tokens and errors. */
-class StorageDouble implements VolumeStorage {
-  readonly places = new Map<string, 'live' | 'trash'>()
-  failure: Error | undefined
-  files = {} as VolumeStorage['files']
-  attach = async () => ({ directory: '/' })
-  release = async () => {}
-  grow = async () => this.#fail()
-  usedBytes = async () => 3 * 2 ** 20
-  create = async (id: string, { from }: { from?: string }) => {
-    this.#fail()
-    this.places.set(id, 'live')
-    return from ? { copied: 'copy' as const } : {}
-  }
-  trash = async (id: string) => this.#move(id, 'trash')
-  restore = async (id: string) => this.#move(id, 'live')
-  remove = async (id: string) => void this.places.delete(id)
-
-  #fail(): void {
-    if (this.failure) throw this.failure
-  }
-
-  #move(id: string, place: 'live' | 'trash'): void {
-    if (!this.places.has(id)) throw new SandlotError('not_found', 'no files')
-    this.places.set(id, place)
-  }
-}
-
-const storage = new StorageDouble()
+const storage = new VolumeStorageDouble()
 const under = serverUnderTest({ volumes: storage })
 let t: Server
 beforeEach(() => {
@@ -111,7 +83,54 @@ describe('a volume', () => {
   })
 })
 
+describe('a snapshot', () => {
+  test('is a volume of the size of its source that nobody can change, and a source itself', async () => {
+    const { volumeID } = (await create('one', { sizeMB: 100 })).body
+    const made = await create('then', { from: volumeID, snapshot: true })
+    expect(made).toMatchObject({ status: 201, body: { snapshotOf: volumeID, sizeMB: 100, copied: 'copy' } })
+    const { token, ...snapshot } = made.body
+    expect((await t.call('GET', '/volumes')).body).toContainEqual(
+      expect.objectContaining({ name: 'then', snapshotOf: volumeID }),
+    )
+    const content = `/volumecontent/${snapshot.volumeID}`
+    const headers = { authorization: `Bearer ${token}` }
+    for (const [method, route] of [
+      ['PUT', 'file'],
+      ['POST', 'dir'],
+      ['DELETE', 'path'],
+      ['PATCH', 'path'],
+    ] as const)
+      expect(await t.call(method, `${content}/${route}?path=/f`, undefined, headers)).toMatchObject({
+        status: 409,
+        body: { code: 'conflict', message: expect.stringContaining("volume 'then' is a snapshot") },
+      })
+    expect((await t.call('PATCH', `/volumes/${snapshot.volumeID}`, { sizeMB: 200 })).status).toBe(409)
+    const copy = await create('copy', { from: snapshot.volumeID, sizeMB: 200 })
+    expect(copy.body).toMatchObject({ sizeMB: 200 })
+    expect(copy.body).not.toHaveProperty('snapshotOf')
+    expect((await t.call('DELETE', `/volumes/${volumeID}`)).status).toBe(204)
+    expect((await t.call('GET', `/volumes/${snapshot.volumeID}`)).status).toBe(200)
+  })
+
+  test('needs a source, and takes no size', async () => {
+    const { volumeID } = (await create('one')).body
+    expect((await create('two', { snapshot: true })).body.message).toContain('from does not say')
+    expect((await create('two', { from: volumeID, snapshot: true, sizeMB: 100 })).status).toBe(400)
+  })
+})
+
 describe('a deleted volume', () => {
+  test('can be deleted for good, then or at once', async () => {
+    const { volumeID } = (await create('one')).body
+    await t.call('DELETE', `/volumes/${volumeID}`)
+    expect((await t.call('DELETE', `/volumes/${volumeID}?now=true`)).status).toBe(204)
+    const other = (await create('one')).body
+    expect((await t.call('DELETE', `/volumes/${other.volumeID}?now=true`)).status).toBe(204)
+    expect([...storage.places]).toEqual([])
+    expect((await t.call('GET', '/volumes/trash')).body).toEqual([])
+    expect((await t.call('DELETE', `/volumes/${volumeID}?now=true`)).status).toBe(404)
+  })
+
   test('can be restored for a day, then its files are gone', async () => {
     const { volumeID } = (await create('one')).body
     await t.call('DELETE', `/volumes/${volumeID}`)
@@ -152,6 +171,18 @@ describe('a deleted volume', () => {
     await create('one')
     expect((await t.call('POST', `/volumes/${volumeID}/restore`)).status).toBe(409)
   })
+})
+
+test('a volume that cannot grow while sandboxes use it says which ones, and what to do', async () => {
+  const { volumeID } = (await create('one')).body
+  const { sandboxID } = await t.create({ volumeMounts: [{ name: 'one', path: '/mnt/one' }] })
+  storage.failure = new SandlotError('conflict', 'it cannot grow')
+  const { status, body } = await t.call('PATCH', `/volumes/${volumeID}`, { sizeMB: 20_480 })
+  expect([status, body.message]).toEqual([
+    409,
+    `volume 'one': it cannot grow: unmount it in sandbox ${sandboxID}, or kill them, then try again; or copy it into a larger volume (\`from\`)`,
+  ])
+  expect((await t.call('GET', `/volumes/${volumeID}`)).body.sizeMB).toBe(10_240)
 })
 
 describe('limits', () => {
@@ -229,6 +260,15 @@ describe('a volume in a sandbox', () => {
     expect((await t.call('GET', `/sandboxes/${sandboxID}`)).body.volumeMounts).toEqual(shown)
     await t.call('DELETE', `/sandboxes/${sandboxID}`)
     expect((await t.call('DELETE', `/volumes/${volumeID}`)).status).toBe(204)
+  })
+
+  test('that is a snapshot is read-only whatever a create asks for', async () => {
+    const { volumeID } = (await create('data')).body
+    await create('then', { from: volumeID, snapshot: true })
+    const { sandboxID } = await t.create({ volumeMounts: [{ name: 'then', path: '/then', readOnly: false }] })
+    expect((await t.call('GET', `/sandboxes/${sandboxID}`)).body.volumeMounts).toEqual([
+      { name: 'then', path: '/then', readOnly: true },
+    ])
   })
 
   test('that does not exist is named', async () => {

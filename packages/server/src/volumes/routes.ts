@@ -63,8 +63,8 @@ const update =
 
 const remove =
   ({ volumes }: VolumeRoutesOptions): Handler<typeof deleteVolume> =>
-  async ({ caller, params }, reply) => {
-    await volumes.delete(caller.team, params.volumeID)
+  async ({ caller, params, query }, reply) => {
+    await volumes.delete(caller.team, params.volumeID, query.now)
     return reply.code(204).send(null)
   }
 
@@ -74,17 +74,19 @@ const restore =
     withToken(options, await options.volumes.restore(caller.team, params.volumeID))
 
 async function withToken({ volumes, volumeTokens }: VolumeRoutesOptions, volume: Volume) {
-  const usedBytes = await volumes.usedBytes(volume)
+  const { usedBytes, isSizeLimited } = (await volumes.usage(volume)) ?? {}
   return {
     ...toAnswer(volume),
     token: await volumeTokens.sign(volume),
     ...(usedBytes !== undefined && { usedMB: toFullMB(usedBytes) }),
+    isSizeLimited,
   }
 }
 
-const toAnswer = ({ volumeId, name, sizeBytes, createdAtMs }: Volume) => ({
+const toAnswer = ({ volumeId, name, sizeBytes, createdAtMs, snapshotOf }: Volume) => ({
   volumeID: volumeId,
   name,
   sizeMB: Math.floor(sizeBytes / MiB),
   createdAt: new Date(createdAtMs).toISOString(),
+  snapshotOf,
 })

@@ -1,10 +1,10 @@
 import { DAY_MS, newVolumeId, SandlotError } from '@sandlot/protocol'
-import type { VolumeMount, VolumeStorage } from '@sandlot/protocol/node'
+import type { VolumeMount, VolumeStorage, VolumeUsage } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
 import { KeyedLock } from '../concurrency/keyed-lock.ts'
 import { TEAM_LIMITS, type TeamLimits } from '../teams/limits.ts'
 import type { Team } from '../teams/team.ts'
-import { type AskedMount, checkedMounts } from './mounts.ts'
+import { type AskedMount, checkedMount, checkedMounts, type FindVolume } from './mounts.ts'
 import type { Volume, VolumeRepository } from './repository.ts'
 
 const NAME = /^[a-zA-Z0-9_-]{1,128}$/
@@ -32,6 +32,8 @@ export interface VolumeRequest {
   sizeMB?: number
   /** Id of a volume whose files are copied. */
   from?: string
+  /** Nobody can change the files of the copy. Default false. */
+  snapshot?: boolean
 }
 
 /** Volumes of teams: whose they are, how large, and when their files may go. */
@@ -79,15 +81,24 @@ export class VolumeService {
 
   /** Finds the volumes that a create names. @throws SandlotError invalid_request */
   async mountsOf(teamId: string, asked: readonly AskedMount[]): Promise<VolumeMount[]> {
-    const { storage, repository } = this.#options
-    if (!storage) throw new SandlotError('invalid_request', 'Volume mounts are not enabled.')
-    const ids = new Map((await repository.list(teamId)).map(({ name, volumeId }) => [name, volumeId]))
-    return checkedMounts(asked, (name) => ids.get(name))
+    return checkedMounts(asked, await this.#volumesOf(teamId))
   }
 
-  /** Disk that the files take; undefined where the file system does not tell. */
-  async usedBytes({ volumeId }: Volume): Promise<number | undefined> {
-    return this.storage.usedBytes(volumeId).catch(() => undefined)
+  /** Finds the volume that a running sandbox is to have, beside those of `mounted`. @throws SandlotError invalid_request, conflict */
+  async mountOf(teamId: string, asked: AskedMount, mounted: readonly VolumeMount[]): Promise<VolumeMount> {
+    return checkedMount(asked, await this.#volumesOf(teamId), mounted)
+  }
+
+  async #volumesOf(teamId: string): Promise<FindVolume> {
+    const { storage, repository } = this.#options
+    if (!storage) throw new SandlotError('invalid_request', 'Volume mounts are not enabled.')
+    const byName = new Map((await repository.list(teamId)).map((volume) => [volume.name, volume]))
+    return (name) => byName.get(name)
+  }
+
+  /** What a volume takes of the disk; undefined when that cannot be found out now. */
+  async usage({ volumeId }: Volume): Promise<VolumeUsage | undefined> {
+    return this.storage.usage(volumeId).catch(() => undefined)
   }
 
   /** @throws SandlotError invalid_request, not_found (`from`), quota_exceeded, disk_full, volume_unavailable */
@@ -98,7 +109,9 @@ export class VolumeService {
     if (!NAME.test(name)) throw new SandlotError('invalid_request', 'Invalid volume name')
     const source = from === undefined ? undefined : await this.get(team.teamId, from)
     const sizeBytes = sizeOf(request, source)
-    const volume = { volumeId: newVolumeId(), teamId: team.teamId, name, sizeBytes, createdAtMs: now() }
+    const snapshotOf = request.snapshot ? source?.volumeId : undefined
+    const { teamId } = team
+    const volume = { volumeId: newVolumeId(), teamId, name, sizeBytes, createdAtMs: now(), snapshotOf }
     const isNew = await repository.insert(volume, (totals) =>
       limits.checkVolumes(team, { count: totals.count + 1, sizeBytes: totals.sizeBytes + sizeBytes }),
     )
@@ -118,6 +131,7 @@ export class VolumeService {
     return this.#changes.run(volumeId, async () => {
       const { repository, limits } = this.#options
       const volume = await this.get(team.teamId, volumeId)
+      checkNoSnapshot(volume)
       const sizeBytes = checkedSize(sizeMB)
       if (sizeBytes < volume.sizeBytes)
         throw new SandlotError(
@@ -132,15 +146,29 @@ export class VolumeService {
         await this.storage.grow(volumeId, sizeBytes)
       } catch (error) {
         await repository.setSize(volume, volume.sizeBytes, () => {})
-        throw error
+        throw this.#withUsers(error, volume)
       }
       return { ...volume, sizeBytes }
     })
   }
 
-  /** Moves a volume to the trash. @throws SandlotError not_found, conflict naming the sandboxes that use it */
-  delete(team: Team, volumeId: string): Promise<void> {
+  /** Says which sandboxes use the volume when that is why a change was refused. */
+  #withUsers(error: unknown, { teamId, volumeId, name }: Volume): unknown {
+    if (!(error instanceof SandlotError) || error.errorName !== 'conflict') return error
+    const users = this.#options.usersOf(teamId, volumeId)
+    const where = users.length > 0 ? `unmount it in ${named(users)}, or kill them` : 'wait a few minutes'
+    const wayOut = `${where}, then try again; or copy it into a larger volume (\`from\`)`
+    return new SandlotError('conflict', `volume '${name}': ${error.message}: ${wayOut}`, { cause: error })
+  }
+
+  /**
+   * Moves a volume to the trash.
+   * @param isForGood deletes it instead, also one that is in the trash
+   * @throws SandlotError not_found, conflict naming the sandboxes that use it
+   */
+  delete(team: Team, volumeId: string, isForGood = false): Promise<void> {
     return this.#changes.run(volumeId, async () => {
+      if (isForGood && (await this.#isInTrash(team, volumeId))) return this.#forget(volumeId)
       const volume = await this.get(team.teamId, volumeId)
       const users = this.#options.usersOf(team.teamId, volumeId)
       if (users.length > 0)
@@ -151,7 +179,13 @@ export class VolumeService {
       // before the row: a start brings files back whose row is not deleted
       await this.storage.trash(volumeId)
       await this.#options.repository.setDeleted(volumeId, this.#options.now())
+      if (isForGood) await this.#forget(volumeId)
     })
+  }
+
+  async #isInTrash({ teamId }: Team, volumeId: string): Promise<boolean> {
+    void this.storage
+    return (await this.#options.repository.find(teamId, volumeId))?.deletedAtMs !== undefined
   }
 
   /** @throws SandlotError not_found, conflict when the name is taken */
@@ -213,7 +247,23 @@ export class VolumeService {
   }
 }
 
-function sizeOf({ sizeMB }: VolumeRequest, source: Volume | undefined): number {
+/** @throws SandlotError conflict when nobody can change the volume */
+export function checkNoSnapshot({ name, snapshotOf }: Volume): void {
+  if (snapshotOf !== undefined)
+    throw new SandlotError(
+      'conflict',
+      `volume '${name}' is a snapshot, which stays as it is: create a volume \`from\` it and change that one`,
+    )
+}
+
+function sizeOf({ sizeMB, snapshot = false }: VolumeRequest, source: Volume | undefined): number {
+  if (snapshot && !source)
+    throw new SandlotError('invalid_request', 'snapshot is true, but from does not say of which volume')
+  if (snapshot && sizeMB !== undefined)
+    throw new SandlotError(
+      'invalid_request',
+      `sizeMB is ${sizeMB}, but a snapshot has the size of its volume`,
+    )
   const sizeBytes = sizeMB === undefined ? undefined : checkedSize(sizeMB)
   if (!source) return sizeBytes ?? TEAM_LIMITS.defaultVolumeMB * MiB
   if (sizeBytes !== undefined && sizeBytes < source.sizeBytes)

@@ -16,6 +16,7 @@ import type { Attachments } from '../storage/attachments.ts'
 import { KeyedQueue } from '../storage/keyed-queue.ts'
 import { ROOT, STAGING } from '../storage/layout.ts'
 import type { Logger } from '../storage/logger.ts'
+import type { TemporaryNames } from '../storage/temporary-names.ts'
 import { applyAttributes, checkAttributes } from './attributes.ts'
 import {
   closeDescriptor,
@@ -47,21 +48,25 @@ interface OpenVolume {
   close(): Promise<void>
 }
 
+export interface ContentFilesOptions {
+  attachments: Attachments
+  /** Names for what is in the staging folders. */
+  names: TemporaryNames
+  /** Bytes that may still be written to the disk that all volumes share. */
+  roomBytes: () => number
+  logger: Logger
+}
+
 /** Access to the files of volumes that no link and no rename of a sandbox leads out of the volume. */
 export class ContentFiles implements VolumeFiles {
-  readonly #attachments: Attachments
-  readonly #logger: Logger
-  readonly #roomBytes: () => number
+  readonly #options: ContentFilesOptions
   readonly #operations = new Operations()
   readonly #jobs = new KeyedQueue()
   readonly #removals = new Set<{ volumeId: string; job: Promise<void>; stop: AbortController }>()
   readonly #cleaned = new Set<string>()
 
-  /** @param roomBytes bytes that may still be written to the disk that all volumes share */
-  constructor(attachments: Attachments, logger: Logger, roomBytes: () => number) {
-    this.#attachments = attachments
-    this.#roomBytes = roomBytes
-    this.#logger = logger
+  constructor(options: ContentFilesOptions) {
+    this.#options = options
   }
 
   stat(volumeId: string, bytes: Buffer): Promise<VolumeEntry> {
@@ -186,7 +191,7 @@ export class ContentFiles implements VolumeFiles {
         ? openOrMakeFolder(root, path.parent, { uid, gid })
         : openFolder(root, path.parent)
       return withDescriptor(opening, async (parent) => {
-        await staging.write({ parent, path, content, attributes, force, roomBytes: this.#roomBytes })
+        await staging.write({ parent, path, content, attributes, force, roomBytes: this.#options.roomBytes })
         return entryIn(parent, path)
       })
     })
@@ -243,12 +248,12 @@ export class ContentFiles implements VolumeFiles {
       if (isClosed) return
       isClosed = true
       for (const descriptor of descriptors) await closeDescriptor(descriptor)
-      if (isAttached) this.#attachments.release(volumeId)
+      if (isAttached) this.#options.attachments.release(volumeId)
       end()
       onClose()
     }
     try {
-      const { all } = await this.#attachments.attach(volumeId)
+      const { all } = await this.#options.attachments.attach(volumeId)
       isAttached = true
       const openTop = async (name: string) => {
         const path = Buffer.from(join(all, name))
@@ -256,7 +261,11 @@ export class ContentFiles implements VolumeFiles {
         descriptors.push(descriptor)
         return descriptor
       }
-      const volume = { root: await openTop(ROOT), staging: new Staging(await openTop(STAGING)), close }
+      const volume = {
+        root: await openTop(ROOT),
+        staging: new Staging(await openTop(STAGING), this.#options.names),
+        close,
+      }
       this.#cleanOnce(volumeId)
       return volume
     } catch (error) {
@@ -298,7 +307,7 @@ export class ContentFiles implements VolumeFiles {
       })
       .catch((err: unknown) => {
         if (!stop.signal.aborted)
-          this.#logger.warn({ err, volumeId }, 'removed files of a volume still take space')
+          this.#options.logger.warn({ err, volumeId }, 'removed files of a volume still take space')
       })
       .finally(() => this.#removals.delete(removal))
     const removal = { volumeId, job, stop }
@@ -307,14 +316,14 @@ export class ContentFiles implements VolumeFiles {
   }
 
   async #withStaging(volumeId: string, work: (staging: Staging) => Promise<void>): Promise<void> {
-    const { all } = await this.#attachments.attach(volumeId)
+    const { all } = await this.#options.attachments.attach(volumeId)
     try {
       const folder = Buffer.from(join(all, STAGING))
       await withDescriptor(openat2(AT_FDCWD, folder, DIRECTORY, RESOLVE_NO_SYMLINKS), (descriptor) =>
-        work(new Staging(descriptor)),
+        work(new Staging(descriptor, this.#options.names)),
       )
     } finally {
-      this.#attachments.release(volumeId)
+      this.#options.attachments.release(volumeId)
     }
   }
 }

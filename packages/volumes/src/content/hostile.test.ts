@@ -151,21 +151,21 @@ test('a folder that is swapped for a link all the time never leads a reader, a w
   const attacker = spawn(process.execPath, ['-e', swap], { cwd: join(guest, 'race') })
   await once(attacker.stdout, 'data')
   const until = performance.now() + 2_000
-  let reads = 0
+  let rounds = 0
   try {
-    while (performance.now() < until) {
+    // a fixed number at least, as a busy machine does few rounds in that time
+    while (rounds < 12 || performance.now() < until) {
       const content = await read('/race/d/secret').catch(() => 'public')
       expect(content).toBe('public')
       await write('/race/d/written', 'x', false).catch(() => {})
       await names('/race', 4)
       await volumes.files.remove(ID, path('/race/d/written')).catch(() => {})
-      reads += 1
+      rounds += 1
     }
   } finally {
     attacker.kill('SIGKILL')
     await once(attacker, 'exit')
   }
-  expect(reads).toBeGreaterThan(10)
   await volumes.files.remove(ID, path('/race'))
   expect(readdirSync(outside)).toEqual(['secret'])
 })

@@ -1,11 +1,11 @@
-import { randomUUID } from 'node:crypto'
 import { constants, createWriteStream } from 'node:fs'
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
-import { DAY_MS, SandlotError } from '@sandlot/protocol'
+import { SandlotError } from '@sandlot/protocol'
 import type { VolumeAttributes } from '@sandlot/protocol/node'
 import { codeOf, diskFull } from '../errors.ts'
 import { pathOf } from '../linux/system-calls.ts'
+import type { TemporaryNames } from '../storage/temporary-names.ts'
 import { applyAttributes } from './attributes.ts'
 import { pathIn } from './descriptors.ts'
 import { removeTrees, TreeRemoval } from './tree-removal.ts'
@@ -14,8 +14,6 @@ import type { VolumePath } from './volume-path.ts'
 const DEFAULT_MODE = 0o644
 /** How much is written between two looks at the disk that all volumes share. */
 const CHECK_BYTES = 8 * 2 ** 20
-/** Longer than any upload takes: the folder may belong to another server, too. */
-const LEFTOVER_AGE_MS = DAY_MS
 
 export interface StagedWrite {
   /** Open folder that gets the file. */
@@ -33,9 +31,11 @@ export interface StagedWrite {
 /** The folder of a volume that no sandbox sees, for files that are not complete and for trees that are being removed. */
 export class Staging {
   readonly #folder: number
+  readonly #names: TemporaryNames
 
-  constructor(folder: number) {
+  constructor(folder: number, names: TemporaryNames) {
     this.#folder = folder
+    this.#names = names
   }
 
   /** Writes a file that appears when it is complete and on the disk. @throws EEXIST, EISDIR, ENOENT, ENOSPC … */
@@ -45,7 +45,7 @@ export class Staging {
     if (before?.isDirectory()) throw new SandlotError('conflict', `path '${path}' is a directory`)
     if (before && !force)
       throw new SandlotError('conflict', `path '${path}' exists already: overwrite it with force`)
-    const staged = pathIn(this.#folder, Buffer.from(randomUUID()))
+    const staged = pathIn(this.#folder, Buffer.from(this.#names.next()))
     const file = await open(staged, constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL, 0o600)
     try {
       await fill(file, content, roomBytes)
@@ -76,7 +76,7 @@ export class Staging {
     } catch (error) {
       if (codeOf(error) !== 'EISDIR' && codeOf(error) !== 'EPERM') throw error
     }
-    const moved = Buffer.from(randomUUID())
+    const moved = Buffer.from(this.#names.next())
     await rename(location, pathIn(this.#folder, moved))
     return moved
   }
@@ -90,7 +90,7 @@ export class Staging {
   async clean(signal: AbortSignal): Promise<void> {
     await removeTrees(pathOf(this.#folder), signal, async (name) => {
       const stats = await lstat(pathIn(this.#folder, name)).catch(() => undefined)
-      return stats !== undefined && Date.now() - stats.ctimeMs < LEFTOVER_AGE_MS
+      return stats !== undefined && !this.#names.isLeftover(String(name), stats.ctimeMs)
     })
   }
 }

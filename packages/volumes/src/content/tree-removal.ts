@@ -77,7 +77,12 @@ export class TreeRemoval {
     }
     if (level >= MAX_LEVELS) {
       const moved = Buffer.from(randomUUID())
-      await rename(location, pathIn(this.#top, moved))
+      try {
+        await rename(location, pathIn(this.#top, moved))
+      } catch (error) {
+        if (codeOf(error) === 'ENOENT') return
+        throw error
+      }
       this.#moved += 1
       pending.push(moved)
       return

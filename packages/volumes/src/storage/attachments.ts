@@ -1,11 +1,12 @@
+import { EventEmitter, once } from 'node:events'
 import { mkdir, readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { bindMount, cloneMount, makePrivate, mountsIn, unmountLazily } from '@sandlot/linux'
 import { SandlotError } from '@sandlot/protocol'
 import { codeOf } from '../errors.ts'
-import { type MountInfo, mounts } from '../linux/mount-info.ts'
-import { makePrivateMount, mountCopy, unmountLazily } from '../linux/system-calls.ts'
 import { mountImage, thaw } from './image.ts'
-import { IMAGE, ROOT, TREE, type VolumeLayout } from './layout.ts'
+import type { ImageHolds } from './image-holds.ts'
+import { IMAGE, ROOT, TREE, type VolumeDescription, type VolumeLayout } from './layout.ts'
 import type { Logger } from './logger.ts'
 import { removeEmpty } from './remove-empty.ts'
 
@@ -23,7 +24,7 @@ const PARTS = [RAW, ALL, ROOT, UNMAPPED] as const
 interface Attachment {
   users: number
   /** Settles when the volume is mounted, and is replaced by the next change. */
-  ready: Promise<void>
+  ready: Promise<VolumeDescription>
   idle?: NodeJS.Timeout
 }
 
@@ -32,16 +33,19 @@ export interface AttachedVolume {
   directory: string
   /** What sandboxes see, with the ids on disk. */
   unmapped: string
+  /** The ids on disk are those that sandboxes see. */
+  hasPlainIds: boolean
   /** All of the volume, for the host. */
   all: string
 }
 
 export interface AttachmentsOptions {
   layout: VolumeLayout
+  holds: ImageHolds
   /** Folder for mount points, in /run, for this instance alone. */
   mountDir: string
   /** Open user namespace for volumes with mapped ids. */
-  idMap: () => Promise<number>
+  idMap: () => Promise<{ readonly fd: number }>
   logger: Logger
   /** Default 5 minutes. */
   idleMs?: number
@@ -54,6 +58,8 @@ export interface AttachmentsOptions {
 export class Attachments {
   readonly #options: AttachmentsOptions
   readonly #attached = new Map<string, Attachment>()
+  /** Emits the id of a volume whose last user has gone. */
+  readonly #freed = new EventEmitter()
   /** Volumes that are being unmounted, or worked on while they are not mounted. */
   readonly #ending = new Map<string, Promise<void>>()
   #isClosed = false
@@ -66,16 +72,18 @@ export class Attachments {
   async reconcile(): Promise<void> {
     const { mountDir, layout } = this.#options
     await mkdir(mountDir, { recursive: true, mode: 0o700 })
-    const all = await mounts()
-    if (!all.some(({ mountPoint }) => mountPoint === mountDir)) await makePrivateMount(mountDir)
+    const all = new Set(mountsIn(mountDir).map(({ target }) => target))
+    if (!all.has(mountDir)) {
+      bindMount(mountDir, mountDir)
+      makePrivate(mountDir)
+    }
     for (const volumeId of await readdir(mountDir)) {
-      const own = all.filter(({ mountPoint }) => mountPoint.startsWith(`${join(mountDir, volumeId)}/`))
-      const isMounted = (part: string) =>
-        own.some(({ mountPoint }) => mountPoint === this.#path(volumeId, part))
+      const isMounted = (part: string) => all.has(this.#path(volumeId, part))
       const isUsable = [ALL, ROOT, UNMAPPED].every(isMounted) && (await layout.has('live', volumeId))
       // a former process may have been killed while it copied the volume
       if (isMounted(ALL)) await thaw(this.#path(volumeId, ALL))
-      if (isUsable) this.#adopt(volumeId)
+      const description = isUsable ? await this.#keep(volumeId) : undefined
+      if (description) this.#adopt(volumeId, description)
       else await this.#unmount(volumeId)
     }
   }
@@ -89,16 +97,15 @@ export class Attachments {
     this.#attached.set(volumeId, attachment)
     attachment.users += 1
     clearTimeout(attachment.idle)
-    try {
-      await attachment.ready
-    } catch (error) {
+    const { ids } = await attachment.ready.catch((error: unknown) => {
       if (this.#attached.get(volumeId) === attachment) this.#attached.delete(volumeId)
       throw error
-    }
+    })
     return {
       directory: this.#path(volumeId, ROOT),
       unmapped: this.#path(volumeId, UNMAPPED),
       all: this.#path(volumeId, ALL),
+      hasPlainIds: ids === 'plain',
     }
   }
 
@@ -106,20 +113,25 @@ export class Attachments {
     const attachment = this.#attached.get(volumeId)
     if (!attachment || attachment.users === 0) return
     attachment.users -= 1
-    if (attachment.users === 0) this.#endLater(volumeId, attachment)
+    if (attachment.users > 0) return
+    this.#endLater(volumeId, attachment)
+    this.#freed.emit(volumeId)
   }
 
   /**
    * Unmounts a volume and works on it; nothing attaches it meanwhile: programs such as `e2fsck` destroy a file system that
-   * is mounted while they run. @throws SandlotError conflict when it is in use
+   * is mounted while they run.
+   * @param patienceMs how long to wait for users of the volume, such as a sandbox whose machine still ends; default 0
+   * @throws SandlotError conflict when it is in use
    */
-  async whileDetached<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+  async whileDetached<T>(volumeId: string, work: () => Promise<T>, patienceMs = 0): Promise<T> {
+    if (patienceMs > 0) await this.#waitUntilFree(volumeId, patienceMs)
     for (let ending = this.#ending.get(volumeId); ending; ending = this.#ending.get(volumeId)) await ending
     const attachment = this.#attached.get(volumeId)
     if (attachment && attachment.users > 0)
       throw new SandlotError(
         'conflict',
-        `volume '${volumeId}' is in use by ${attachment.users} operations or sandboxes`,
+        `volume '${volumeId}' is in use by ${attachment.users} sandboxes or requests`,
       )
     const working = this.#takeOff(volumeId, attachment).then(work)
     this.#endWith(volumeId, working)
@@ -129,7 +141,7 @@ export class Attachments {
   /** The block device of a volume that is attached and has an image. */
   async deviceOf(volumeId: string): Promise<string> {
     const mountPoint = this.#path(volumeId, ALL)
-    const found = (await mounts()).findLast((mount: MountInfo) => mount.mountPoint === mountPoint)
+    const found = mountsIn(mountPoint).findLast(({ target }) => target === mountPoint)
     if (!found) throw new SandlotError('volume_unavailable', `volume '${volumeId}' is not mounted`)
     return found.source
   }
@@ -149,8 +161,27 @@ export class Attachments {
     await Promise.all(this.#ending.values())
   }
 
-  #adopt(volumeId: string): void {
-    const attachment: Attachment = { users: 0, ready: Promise.resolve() }
+  async #waitUntilFree(volumeId: string, patienceMs: number): Promise<void> {
+    const signal = AbortSignal.timeout(patienceMs)
+    while (this.#attached.get(volumeId)?.users && !signal.aborted)
+      await once(this.#freed, volumeId, { signal }).catch(() => {})
+  }
+
+  /** Takes over a volume that a former process has mounted. @returns undefined when another server has its image now */
+  async #keep(volumeId: string): Promise<VolumeDescription | undefined> {
+    const { layout, holds, logger } = this.#options
+    try {
+      const description = await layout.describe(volumeId)
+      if (description.kind === 'image') await holds.take(volumeId)
+      return description
+    } catch (err) {
+      logger.warn({ err, volumeId }, 'a volume that was mounted is not taken over')
+      return undefined
+    }
+  }
+
+  #adopt(volumeId: string, description: VolumeDescription): void {
+    const attachment: Attachment = { users: 0, ready: Promise.resolve(description) }
     this.#attached.set(volumeId, attachment)
     this.#endLater(volumeId, attachment)
   }
@@ -189,9 +220,11 @@ export class Attachments {
     return ending
   }
 
-  async #mount(volumeId: string): Promise<void> {
-    const { layout, mountDir, idMap } = this.#options
-    const { kind, ids } = await layout.describe(volumeId)
+  async #mount(volumeId: string): Promise<VolumeDescription> {
+    const { layout, mountDir, idMap, holds } = this.#options
+    const description = await layout.describe(volumeId)
+    const { kind, ids } = description
+    if (kind === 'image') await holds.take(volumeId)
     try {
       await mkdir(mountDir, { recursive: true, mode: 0o700 })
       for (const part of PARTS) await mkdir(this.#path(volumeId, part), { recursive: true, mode: 0o700 })
@@ -200,10 +233,11 @@ export class Attachments {
       const raw = this.#path(volumeId, RAW)
       if (kind === 'image') await mountImage(content, raw)
       const top = kind === 'image' ? raw : content
-      await mountCopy(top, this.#path(volumeId, ALL), map)
-      await mountCopy(join(top, ROOT), this.#path(volumeId, ROOT), map)
-      await mountCopy(join(top, ROOT), this.#path(volumeId, UNMAPPED), undefined)
+      await cloneMount(top, this.#path(volumeId, ALL), { idMap: map })
+      await cloneMount(join(top, ROOT), this.#path(volumeId, ROOT), { idMap: map })
+      await cloneMount(join(top, ROOT), this.#path(volumeId, UNMAPPED))
       if (kind === 'image') await unmountLazily(raw)
+      return description
     } catch (cause) {
       await this.#unmount(volumeId)
       throw cannotMount(volumeId, cause)
@@ -213,9 +247,9 @@ export class Attachments {
   async #unmount(volumeId: string): Promise<void> {
     const { mountDir } = this.#options
     const folder = join(mountDir, volumeId)
-    const own = (await mounts()).filter(({ mountPoint }) => mountPoint.startsWith(`${folder}/`))
-    for (const { mountPoint } of own.reverse()) await unmountLazily(mountPoint)
+    for (const { target } of mountsIn(folder).reverse()) await unmountLazily(target)
     for (const part of [...PARTS.map((name) => join(folder, name)), folder]) await removeEmpty(part)
+    await this.#options.holds.release(volumeId)
   }
 
   #path(volumeId: string, part: string): string {
@@ -227,7 +261,7 @@ function cannotMount(volumeId: string, cause: unknown): SandlotError {
   const reason = codeOf(cause)
   const hint =
     reason === 'EINVAL' || reason === 'EPERM'
-      ? ': its file system does not support id-mapped mounts (Linux 5.12 with ext4, XFS or btrfs)'
+      ? ': its file system does not support id-mapped mounts on this machine (Linux 5.12 with ext4, XFS or btrfs)'
       : `: ${(cause as Error).message}`
   return new SandlotError('volume_unavailable', `volume '${volumeId}' cannot be mounted${hint}`, { cause })
 }

@@ -1,10 +1,9 @@
 import { chown, mkdir, open, rm, stat, truncate } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { SandlotError } from '@sandlot/protocol'
+import { mountDevice, unmountLazily } from '@sandlot/linux'
 import { diskFull } from '../errors.ts'
 import { runCommand } from '../linux/command.ts'
-import { MS_NODEV, MS_NOSUID, mountDevice, unmountLazily } from '../linux/system-calls.ts'
 import { ROOT, STAGING } from './layout.ts'
 
 /** Bytes of the volume for each file that it can have: 10 GiB hold 1.3 million files. */
@@ -72,7 +71,7 @@ export async function mountImage(image: string, target: string): Promise<void> {
 async function mountOnce(image: string, target: string): Promise<void> {
   const device = await openDevice(image)
   try {
-    await mountDevice(device, target, 'ext4', MS_NOSUID | MS_NODEV, 'discard,noinit_itable')
+    await mountDevice(device, target, 'ext4', 'discard,noinit_itable')
     // a device that ended before it was mounted may have been given to another image: volumes of others
     if (!(await devicesOf(image)).includes(device)) {
       await unmountLazily(target)
@@ -93,20 +92,17 @@ async function openDevice(image: string): Promise<string> {
   return output.trim()
 }
 
-/** Enlarges an image that is mounted. @throws SandlotError volume_unavailable without the capability that Linux wants for this */
-export async function growMounted(image: string, device: string, sizeBytes: number): Promise<void> {
+/** Enlarges an image that is mounted. @returns false without CAP_SYS_RESOURCE, which Linux wants for this */
+export async function growMounted(image: string, device: string, sizeBytes: number): Promise<boolean> {
   const { size } = await stat(image)
   if (size < sizeBytes) await truncate(image, sizeBytes)
   await runCommand('losetup', ['--set-capacity', device])
   try {
     await runCommand('resize2fs', [device, sizeFor(sizeBytes)], LONG_TIMEOUT_MS)
-  } catch (cause) {
-    if (!/Permission denied/.test((cause as Error).message)) throw cause
-    throw new SandlotError(
-      'volume_unavailable',
-      'a volume in use cannot grow on this machine, as the server lacks CAP_SYS_RESOURCE: unmount it everywhere first',
-      { cause },
-    )
+    return true
+  } catch (error) {
+    if (/Permission denied/.test((error as Error).message)) return false
+    throw error
   }
 }
 

@@ -1,7 +1,7 @@
-import { randomUUID } from 'node:crypto'
 import { mkdir, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { codeOf, noVolume } from '../errors.ts'
+import type { TemporaryNames } from './temporary-names.ts'
 
 /** Written beside the content of each volume, and never changed. */
 export interface VolumeDescription {
@@ -25,9 +25,11 @@ type State = (typeof STATES)[number]
 /** The folder of all volumes: where each volume is, and how it changes its place. Every change is one rename. */
 export class VolumeLayout {
   readonly #dir: string
+  readonly #names: TemporaryNames
 
-  constructor(dir: string) {
+  constructor(dir: string, names: TemporaryNames) {
     this.#dir = dir
+    this.#names = names
   }
 
   async prepare(): Promise<void> {
@@ -53,7 +55,7 @@ export class VolumeLayout {
 
   /** Makes an empty folder, to become a volume by `publish`. */
   async begin(description: VolumeDescription): Promise<string> {
-    const folder = join(this.#folderOf('creating'), randomUUID())
+    const folder = join(this.#folderOf('creating'), this.#names.next())
     await mkdir(folder, { mode: 0o700 })
     await writeFile(join(folder, DESCRIPTION), JSON.stringify(description), { flush: true })
     return folder
@@ -81,7 +83,7 @@ export class VolumeLayout {
   /** Gives a volume up: its folder is now in `removing`. Unknown ids resolve. */
   async discard(volumeId: string): Promise<void> {
     for (const state of ['live', 'trash'] as const) {
-      await rename(this.#path(state, volumeId), join(this.#folderOf('removing'), randomUUID())).catch(
+      await rename(this.#path(state, volumeId), join(this.removing, this.#names.next())).catch(
         (error: unknown) => {
           if (codeOf(error) !== 'ENOENT') throw error
         },
@@ -97,13 +99,24 @@ export class VolumeLayout {
 
   /** Gives a folder of `begin` up: it is now in `removing`. One that was published resolves. */
   async abandon(folder: string): Promise<void> {
-    await rename(folder, join(this.removing, randomUUID())).catch(() => {})
+    await rename(folder, join(this.removing, this.#names.next())).catch(() => {})
   }
 
-  /** Discards what a process that has ended was creating. */
+  /** Whether this server is to remove an entry of `removing`: what another one gave up is left to it for a day. */
+  async isOursToRemove(name: string): Promise<boolean> {
+    return this.#names.isOwn(name) || this.#isLeftover(join(this.removing, name))
+  }
+
+  /** Discards what a process that has ended was creating. Other servers may create volumes in the meantime. */
   async discardUnfinished(): Promise<void> {
     const folder = this.#folderOf('creating')
-    for (const name of await readdir(folder)) await rename(join(folder, name), join(this.removing, name))
+    for (const name of await readdir(folder))
+      if (await this.#isLeftover(join(folder, name))) await this.abandon(join(folder, name))
+  }
+
+  async #isLeftover(path: string): Promise<boolean> {
+    const stats = await stat(path).catch(() => undefined)
+    return stats !== undefined && this.#names.isLeftover(basename(path), stats.ctimeMs)
   }
 
   #folderOf(state: State): string {

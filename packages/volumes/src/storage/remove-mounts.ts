@@ -1,8 +1,7 @@
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
+import { mountsIn, unmountLazily } from '@sandlot/linux'
 import { codeOf } from '../errors.ts'
-import { mounts } from '../linux/mount-info.ts'
-import { unmountLazily } from '../linux/system-calls.ts'
 import { removeEmpty } from './remove-empty.ts'
 
 /**
@@ -11,10 +10,7 @@ import { removeEmpty } from './remove-empty.ts'
  * @param mountDir as `VolumesOptions.mountDir`
  */
 export async function removeMounts(mountDir: string): Promise<void> {
-  const own = (await mounts()).filter(
-    ({ mountPoint }) => mountPoint === mountDir || mountPoint.startsWith(`${mountDir}/`),
-  )
-  for (const { mountPoint } of own.reverse()) await unmountLazily(mountPoint)
+  for (const { target } of mountsIn(mountDir).reverse()) await unmountLazily(target)
   for (const volumeId of await namesIn(mountDir)) {
     for (const part of await namesIn(join(mountDir, volumeId)))
       await removeEmpty(join(mountDir, volumeId, part))

@@ -13,8 +13,8 @@ import {
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
+import { mountsIn } from '@sandlot/linux'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { mounts } from '../linux/mount-info.ts'
 import { VolumesOfTest } from '../test-support/volumes-of-test.ts'
 import type { Volumes } from './volumes.ts'
 
@@ -33,13 +33,13 @@ const put = (volumes: Volumes, id: string, name: string, content: string | Buffe
   volumes.files.write(id, Buffer.from(name), Readable.from([Buffer.from(content)]), {}, true)
 const get = async (volumes: Volumes, id: string, name: string) =>
   text((await volumes.files.open(id, Buffer.from(name))).read() as Readable)
-const ownMounts = async () =>
-  (await mounts()).filter(({ mountPoint }) => mountPoint.startsWith(`${own.mountDir}/`))
+const ownMounts = () => mountsIn(own.mountDir).filter(({ target }) => target !== own.mountDir)
 const seen = (id: string) => join(own.mountDir, id, 'root')
 
 test('a new volume takes hardly any disk and is a mount without devices and setuid', async () => {
   const volumes = await newVolume()
-  expect(await volumes.usedBytes('v1')).toBeLessThan(6 * MiB)
+  const { usedBytes, isSizeLimited } = await volumes.usage('v1')
+  expect([usedBytes! < 6 * MiB, isSizeLimited]).toEqual([true, true])
   const { directory } = await volumes.attach('v1')
   const line = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')
@@ -55,10 +55,10 @@ test('a volume is mounted once for all users, and unmounted a while after the la
   const first = await volumes.attach('v1')
   const second = await volumes.attach('v1')
   expect(first).toEqual(second)
-  expect((await ownMounts()).length).toBe(3)
+  expect(ownMounts().length).toBe(3)
   await volumes.release('v1')
   await volumes.release('v1')
-  await expect.poll(async () => (await ownMounts()).length).toBe(0)
+  await expect.poll(() => ownMounts().length).toBe(0)
   await put(volumes, 'v1', '/a', 'kept')
   expect(await get(volumes, 'v1', '/a')).toBe('kept')
 })
@@ -116,7 +116,7 @@ test('overwriting keeps owner and mode', async () => {
 })
 
 test('a volume in use cannot go to the trash; one in the trash comes back as it was', async () => {
-  const volumes = await newVolume()
+  const volumes = await newVolume('v1', { patienceMs: 10 })
   await put(volumes, 'v1', '/a', 'kept')
   await volumes.attach('v1')
   await expect(volumes.trash('v1')).rejects.toMatchObject({ errorName: 'conflict' })
@@ -148,6 +148,17 @@ test('removing the folder of a volume recursively is not what ends a volume that
   const other = await own.open()
   expect(await get(other, 'v1', '/a')).toBe('kept')
   await volumes.release('v1')
+})
+
+test('a volume goes to the trash as soon as its last user has gone', async () => {
+  const volumes = await newVolume()
+  await volumes.attach('v1')
+  await volumes.attach('v1')
+  const trashed = volumes.trash('v1')
+  await volumes.release('v1')
+  await volumes.release('v1')
+  await trashed
+  await expect(volumes.attach('v1')).rejects.toMatchObject({ errorName: 'not_found' })
 })
 
 const sizeOf = (directory: string): number => {
@@ -188,7 +199,7 @@ test('a volume that is read while it grows stays whole', async () => {
     .finally(() => (isGrowing = false))
   while (isGrowing) expect(await get(volumes, 'v1', '/a')).toBe('kept')
   await growing
-  await expect.poll(async () => (await ownMounts()).length).toBe(0)
+  await expect.poll(() => ownMounts().length).toBe(0)
   expect(() =>
     execFileSync('e2fsck', ['-f', '-n', join(own.dir, 'live/v1/image')], { stdio: 'ignore' }),
   ).not.toThrow()
@@ -257,7 +268,7 @@ test('a process that was killed leaves mounts, copies and removals that the next
   await put(killed, 'v1', '/a', 'kept')
   await killed.attach('v1')
   execFileSync('fsfreeze', ['--freeze', join(own.mountDir, 'v1/all')])
-  mkdirSync(join(own.dir, 'creating/half'))
+  mkdirSync(join(own.dir, 'creating/server~former~half'))
   mkdirSync(join(own.mountDir, 'gone/root'), { recursive: true })
   const next = await own.open()
   await put(next, 'v1', '/b', 'new')
@@ -278,7 +289,7 @@ test('two mounts of an image that a sandbox still holds are one file system', as
   execFileSync('mount', ['--bind', directory, kept])
   try {
     await volumes.release('v1')
-    await expect.poll(async () => (await ownMounts()).length).toBe(0)
+    await expect.poll(() => ownMounts().length).toBe(0)
     writeFileSync(join(kept, 'b'), 'from the machine')
     expect(await get(volumes, 'v1', '/b')).toBe('from the machine')
   } finally {
@@ -298,22 +309,6 @@ test('what a sandbox sees is mounted at a path without the content of the host',
   await volumes.attach('v1')
   expect(readdirSync(seen('v1'))).toEqual([])
   await volumes.release('v1')
-})
-
-test('images are not opened while another server has them, and folders are', async () => {
-  await expect(own.open({ kind: 'image', lock: () => undefined })).rejects.toMatchObject({
-    errorName: 'volume_unavailable',
-  })
-  await own.open({ kind: 'folder', lock: () => undefined })
-  const locked: string[] = []
-  const lock = (path: string) => {
-    locked.push(path)
-    return { release: () => void locked.pop() }
-  }
-  const volumes = await own.open({ kind: 'image', lock })
-  expect(locked).toEqual([join(own.dir, 'lock')])
-  await volumes.close()
-  expect(locked).toEqual([])
 })
 
 test('what the host has to leave free is not taken by uploads, new volumes and copies', async () => {

@@ -1,11 +1,18 @@
-import { mkdir, statfs } from 'node:fs/promises'
+import { type FileHandle, mkdir, statfs } from 'node:fs/promises'
 import { join } from 'node:path'
+import { canMapIds, openIdMap } from '@sandlot/linux'
 import { SandlotError } from '@sandlot/protocol'
-import { FIRST_VOLUME_ID, type NewVolume, type VolumeStorage } from '@sandlot/protocol/node'
+import {
+  type AttachedDirectories,
+  FIRST_VOLUME_ID,
+  type NewVolume,
+  VOLUME_IDS,
+  type VolumeStorage,
+  type VolumeUsage,
+} from '@sandlot/protocol/node'
 import { ContentFiles } from '../content/files.ts'
 import { removeTrees } from '../content/tree-removal.ts'
 import { codeOf, diskFull } from '../errors.ts'
-import { openIdMap } from '../linux/id-map.ts'
 import { Attachments } from './attachments.ts'
 import {
   bytesOnDisk,
@@ -17,9 +24,11 @@ import {
   makeTopFolders,
   syncFile,
 } from './image.ts'
+import { ImageHolds, type TryLock } from './image-holds.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { IMAGE, TREE, type VolumeDescription, VolumeLayout } from './layout.ts'
 import type { Logger } from './logger.ts'
+import { TemporaryNames } from './temporary-names.ts'
 
 export interface VolumesOptions {
   /** Folder of all volumes. */
@@ -31,17 +40,20 @@ export interface VolumesOptions {
    * a limit, as hosts that share `dir` need. Default: `folder` on a network file system, else `image`.
    */
   kind?: 'image' | 'folder'
-  /**
-   * Locks a file until its release, at the latest until this process ends; undefined when another process holds it. Called
-   * for images, which two hosts must never mount. Default: nothing else uses `dir`.
-   */
-  lock?: (path: string) => { release(): void } | undefined
+  /** Id of this server, which no other server on `dir` has, with letters, digits, `.`, `-` and `_`. Default: there is no other */
+  server?: string
+  /** Locks the images of volumes. Default: nothing else uses `dir` */
+  lock?: TryLock
   /** Bytes that may still be written to the disk of `dir`, by requests and for new volumes; not asked for a network file system. Default: any number */
   roomBytes?: () => number
   logger: Logger
   /** How long volumes stay mounted after their last use. Default 5 minutes. */
   idleMs?: number
+  /** How long `trash` and `remove` wait for machines that still end, of sandboxes that are gone. Default 10 seconds. */
+  patienceMs?: number
 }
+
+const PATIENCE_MS = 10_000
 
 /** Types of network file systems, as `statfs` names them (statfs(2)). */
 const NETWORK_TYPES = new Set([
@@ -60,18 +72,22 @@ export class Volumes implements VolumeStorage {
   readonly #changes = new KeyedQueue()
   readonly #end = new AbortController()
   #removal: Promise<void> | undefined
+  readonly #holds: ImageHolds
   /** The disk is that of a server, which may not answer, and limits itself. */
   #isShared = false
-  #lock: { release(): void } | undefined
-  #idMap: Promise<number> | undefined
+  #idMap: Promise<FileHandle> | undefined
   #description: Pick<VolumeDescription, 'kind' | 'ids'> = { kind: 'image', ids: 'mapped' }
 
   private constructor(options: VolumesOptions) {
     this.#options = options
-    const { dir, mountDir, logger, idleMs } = options
-    this.#layout = new VolumeLayout(dir)
+    const { dir, mountDir, server = 'server', lock, logger, idleMs } = options
+    const names = new TemporaryNames(server)
+    const layout = new VolumeLayout(dir, names)
+    this.#layout = layout
+    this.#holds = new ImageHolds({ layout, server, lock, logger })
     this.#attachments = new Attachments({
-      layout: this.#layout,
+      layout,
+      holds: this.#holds,
       mountDir,
       idMap: () => this.#openIdMap(),
       logger,
@@ -79,32 +95,33 @@ export class Volumes implements VolumeStorage {
     })
     const { roomBytes = () => Number.POSITIVE_INFINITY } = options
     this.#roomBytes = () => (this.#isShared ? Number.POSITIVE_INFINITY : roomBytes())
-    this.files = new ContentFiles(this.#attachments, logger, this.#roomBytes)
+    this.files = new ContentFiles({
+      attachments: this.#attachments,
+      names,
+      roomBytes: this.#roomBytes,
+      logger,
+    })
   }
 
-  /**
-   * Opens the volumes of a folder, and takes over what a former process has mounted.
-   * @throws SandlotError volume_unavailable when another server has images in it
-   */
+  /** Opens the volumes of a folder, and takes over what a former process has mounted. Other servers may use the folder. */
   static async open(options: VolumesOptions): Promise<Volumes> {
     const volumes = new Volumes(options)
     await volumes.#layout.prepare()
     const isShared = NETWORK_TYPES.has(Number((await statfs(options.dir)).type))
     volumes.#isShared = isShared
     const kind = options.kind ?? (isShared ? 'folder' : 'image')
-    volumes.#takeLock(kind)
-    volumes.#description = { kind, ids: kind === 'folder' && isShared ? 'plain' : 'mapped' }
+    const hasPlainIds = kind === 'folder' && !(await volumes.#canMapIds())
+    volumes.#description = { kind, ids: hasPlainIds ? 'plain' : 'mapped' }
     await volumes.#layout.discardUnfinished()
     await volumes.#attachments.reconcile()
     volumes.#removeLeftovers()
     return volumes
   }
 
-  async attach(volumeId: string): Promise<{ directory: string; unmapped: string }> {
-    const { directory, unmapped } = await this.#changes.run(volumeId, () =>
-      this.#attachments.attach(volumeId),
-    )
-    return { directory, unmapped }
+  async attach(volumeId: string): Promise<AttachedDirectories> {
+    const attached = await this.#changes.run(volumeId, () => this.#attachments.attach(volumeId))
+    const { directory, unmapped, hasPlainIds } = attached
+    return { directory, unmapped, hasPlainIds }
   }
 
   async release(volumeId: string): Promise<void> {
@@ -130,17 +147,24 @@ export class Volumes implements VolumeStorage {
       const { kind } = await this.#layout.describe(volumeId)
       if (kind === 'folder') return
       const image = join(this.#layout.live(volumeId), IMAGE)
-      await this.#growMounted(volumeId, image, sizeBytes).catch(async (error: unknown) => {
-        const isRefused = error instanceof SandlotError && error.errorName === 'volume_unavailable'
-        if (!isRefused || !(await this.#growUnmounted(volumeId, image, sizeBytes))) throw error
-      })
+      const isGrown =
+        (await this.#growMounted(volumeId, image, sizeBytes)) ||
+        (await this.#growUnmounted(volumeId, image, sizeBytes))
+      if (!isGrown)
+        throw new SandlotError(
+          'conflict',
+          'a volume in use cannot grow on this machine, as the server lacks CAP_SYS_RESOURCE, which Linux wants to enlarge a file system that is mounted',
+        )
     })
   }
 
   trash(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
       await this.files.stop(volumeId)
-      await this.#attachments.whileDetached(volumeId, () => this.#layout.move(volumeId, 'live', 'trash'))
+      await this.#whileUnused(volumeId, async () => {
+        await this.#checkHold(volumeId)
+        await this.#layout.move(volumeId, 'live', 'trash')
+      })
     })
   }
 
@@ -151,18 +175,22 @@ export class Volumes implements VolumeStorage {
   remove(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
       await this.files.stop(volumeId)
-      await this.#attachments.whileDetached(volumeId, () => this.#layout.discard(volumeId))
+      await this.#whileUnused(volumeId, async () => {
+        await this.#checkHold(volumeId)
+        await this.#layout.discard(volumeId)
+      })
       this.#removeLeftovers()
     })
   }
 
-  async usedBytes(volumeId: string): Promise<number | undefined> {
+  async usage(volumeId: string): Promise<VolumeUsage> {
     const { kind } = await this.#layout.describe(volumeId)
-    if (kind === 'folder') return undefined
+    if (kind === 'folder') return { isSizeLimited: false }
     const mounted = this.#attachments.mountedAt(volumeId)
-    if (!mounted) return bytesOnDisk(join(this.#layout.live(volumeId), IMAGE))
+    if (!mounted)
+      return { usedBytes: await bytesOnDisk(join(this.#layout.live(volumeId), IMAGE)), isSizeLimited: true }
     const { blocks, bfree, bsize } = await statfs(mounted)
-    return (blocks - bfree) * bsize
+    return { usedBytes: (blocks - bfree) * bsize, isSizeLimited: true }
   }
 
   /** Unmounts what no sandbox uses, and ends the work in the background. */
@@ -171,18 +199,19 @@ export class Volumes implements VolumeStorage {
     await this.#removal
     await this.files.close()
     await this.#attachments.close()
-    this.#lock?.release()
+    await this.#holds.close()
+    await (await this.#idMap?.catch(() => undefined))?.close()
   }
 
-  #takeLock(kind: VolumeDescription['kind']): void {
-    const { dir, lock } = this.#options
-    if (kind === 'folder' || !lock) return
-    this.#lock = lock(join(dir, 'lock'))
-    if (!this.#lock)
-      throw new SandlotError(
-        'volume_unavailable',
-        `another server uses the volumes in ${dir}: only volumeKind=folder lets several do so`,
-      )
+  /** @throws SandlotError volume_unavailable when another server uses the image of a volume */
+  async #checkHold(volumeId: string): Promise<void> {
+    if (!(await this.#layout.has('live', volumeId))) return
+    const { kind } = await this.#layout.describe(volumeId)
+    if (kind === 'image') await this.#holds.during(volumeId, async () => {})
+  }
+
+  async #canMapIds(): Promise<boolean> {
+    return canMapIds(this.#options.dir, await this.#openIdMap())
   }
 
   async #createEmpty(volumeId: string, sizeBytes: number): Promise<void> {
@@ -235,11 +264,18 @@ export class Volumes implements VolumeStorage {
     }
   }
 
-  /** Preferred, as Linux writes a journal: a crash in the middle destroys nothing, unlike one of `resize2fs` on a file. */
-  async #growMounted(volumeId: string, image: string, sizeBytes: number): Promise<void> {
+  #whileUnused(volumeId: string, work: () => Promise<void>): Promise<void> {
+    return this.#attachments.whileDetached(volumeId, work, this.#options.patienceMs ?? PATIENCE_MS)
+  }
+
+  /**
+   * Preferred, as Linux writes a journal: a crash in the middle destroys nothing, unlike one of `resize2fs` on a file.
+   * @returns false when Linux does not let this process do so
+   */
+  async #growMounted(volumeId: string, image: string, sizeBytes: number): Promise<boolean> {
     await this.#attachments.attach(volumeId)
     try {
-      await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
+      return await growMounted(image, await this.#attachments.deviceOf(volumeId), sizeBytes)
     } finally {
       this.#attachments.release(volumeId)
     }
@@ -249,7 +285,7 @@ export class Volumes implements VolumeStorage {
   async #growUnmounted(volumeId: string, image: string, sizeBytes: number): Promise<boolean> {
     const grow = async () => {
       if (await hasDevice(image)) return false
-      await growUnmounted(image, sizeBytes)
+      await this.#holds.during(volumeId, () => growUnmounted(image, sizeBytes))
       return true
     }
     return this.#attachments.whileDetached(volumeId, grow).catch((error: unknown) => {
@@ -261,17 +297,21 @@ export class Volumes implements VolumeStorage {
   /** One job at a time; the next start continues what a process leaves. */
   #removeLeftovers(): void {
     const { logger } = this.#options
+    const isOthers = async (name: Buffer) => !(await this.#layout.isOursToRemove(String(name)))
     this.#removal = Promise.resolve(this.#removal).then(() =>
-      removeTrees(this.#layout.removing, this.#end.signal).catch((err: unknown) => {
+      removeTrees(this.#layout.removing, this.#end.signal, isOthers).catch((err: unknown) => {
         if (!this.#end.signal.aborted) logger.warn({ err }, 'files of deleted volumes were not removed')
       }),
     )
   }
 
-  #openIdMap(): Promise<number> {
-    this.#idMap ??= openIdMap().catch((error: unknown) => {
+  /** Files have ids from `FIRST_VOLUME_ID` on disk and from 0 in the mount. Made at the first volume, and kept. */
+  #openIdMap(): Promise<FileHandle> {
+    const mapping = { inside: FIRST_VOLUME_ID, outside: 0, count: VOLUME_IDS }
+    this.#idMap ??= openIdMap([mapping]).catch((cause: Error) => {
       this.#idMap = undefined
-      throw error
+      const message = `volumes need user namespaces, which this machine refuses: ${cause.message}`
+      throw new SandlotError('volume_unavailable', message, { cause })
     })
     return this.#idMap
   }

@@ -124,4 +124,5 @@ export const postgresMigrations: string[][] = [
     `create unique index volumes_by_name on volumes (team_id, name) where deleted_at is null`,
     `create index volumes_deleted on volumes (deleted_at) where deleted_at is not null`,
   ]),
+  byBytes([`alter table volumes add column snapshot_of text`]),
 ]

@@ -147,4 +147,5 @@ export const sqliteMigrations: string[][] = [
     `create unique index volumes_by_name on volumes (team_id, name) where deleted_at is null`,
     `create index volumes_deleted on volumes (deleted_at) where deleted_at is not null`,
   ],
+  [`alter table volumes add column snapshot_of text`],
 ]

@@ -12,7 +12,8 @@ import { release, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { openIdMap } from './id-map.ts'
-import { cloneMount, detachMount, makeReadOnly, mountsIn, mountTmpfs } from './mounts.ts'
+import { mountsIn } from './mount-info.ts'
+import { cloneMount, detachMount, makeReadOnly, mountTmpfs, unmountLazily } from './mounts.ts'
 
 let dir: string
 let source: string
@@ -41,9 +42,9 @@ const codeOf = (work: () => void): unknown => {
   }
 }
 
-test('a clone shows the same files, and a read-only one refuses to change them', () => {
+test('a clone shows the same files, and a read-only one refuses to change them', async () => {
   writeFileSync(join(source, 'file'), 'text')
-  cloneMount(source, target, { isReadOnly: true })
+  await cloneMount(source, target, { isReadOnly: true })
   expect(readFileSync(join(target, 'file'), 'utf8')).toBe('text')
   expect(codeOf(() => unlinkSync(join(target, 'file')))).toBe('EROFS')
   expect(mountsIn(target)).toMatchObject([{ target, fileSystem: 'tmpfs', isReadOnly: true }])
@@ -52,7 +53,7 @@ test('a clone shows the same files, and a read-only one refuses to change them',
 test('a clone with mapped ids shows and stores other owners', async () => {
   const idMap = await openIdMap([{ inside: 100_000, outside: 0, count: 10 }])
   try {
-    cloneMount(source, target, { idMap })
+    await cloneMount(source, target, { idMap })
     chownSync(source, 100_000, 100_000)
     expect(statSync(target).uid).toBe(0)
     chownSync(source, 1, 1)
@@ -73,12 +74,12 @@ test('ids that are mapped already can be mapped differently, since Linux 6.15', 
   mkdirSync(mapped)
   try {
     chownSync(source, 100_000, 100_000)
-    cloneMount(source, mapped, { idMap: first })
+    await cloneMount(source, mapped, { idMap: first })
     const [major, minor] = release().split('.').map(Number)
     const work = () => cloneMount(mapped, target, { idMap: second })
-    if (major! < 6 || (major === 6 && minor! < 15)) expect(work).toThrow('cannot set options')
+    if (major! < 6 || (major === 6 && minor! < 15)) await expect(work()).rejects.toThrow('cannot set options')
     else {
-      work()
+      await work()
       expect([statSync(mapped).uid, statSync(target).uid]).toEqual([0, 7])
     }
   } finally {
@@ -88,11 +89,13 @@ test('ids that are mapped already can be mapped differently, since Linux 6.15', 
   }
 })
 
-test('a folder without a mount is none to detach, and an impossible mount names both paths', () => {
+test('a folder without a mount is none to detach, and an impossible mount names both paths', async () => {
   expect(detachMount(target)).toBe(false)
-  expect(() => cloneMount(join(dir, 'missing'), target)).toThrow(
-    `cannot open ${join(dir, 'missing')}: ENOENT`,
-  )
+  expect(await unmountLazily(target)).toBe(false)
+  await expect(cloneMount(join(dir, 'missing'), target)).rejects.toMatchObject({
+    code: 'ENOENT',
+    message: `cannot open ${join(dir, 'missing')}: ENOENT`,
+  })
   makeReadOnly(source)
   expect(mountsIn(source)[0]).toMatchObject({ isReadOnly: true })
 })

@@ -1,0 +1,37 @@
+/** Shortest time between two reports. */
+const INTERVAL_MS = 1_000
+/** Longest time without a report, so that clients with an idle limit know that the call goes on. */
+const HEARTBEAT_MS = 10_000
+
+/** Sends the client of one call how it gets on: at most one report a second, and one every 10 s of silence. */
+export class Progress {
+  readonly #send: (report: { progress: number; message: string }) => void
+  readonly #startedAtMs = performance.now()
+  readonly #heartbeat: NodeJS.Timeout
+  #lastAtMs = Number.NEGATIVE_INFINITY
+  #message = 'running'
+
+  /** @param send gets the seconds since the start, which always grow */
+  constructor(send: (report: { progress: number; message: string }) => void) {
+    this.#send = send
+    this.#heartbeat = setInterval(() => {
+      if (performance.now() - this.#lastAtMs >= HEARTBEAT_MS) this.#report()
+    }, HEARTBEAT_MS).unref()
+  }
+
+  report(message: string): void {
+    if (message === '') return
+    this.#message = message
+    if (performance.now() - this.#lastAtMs >= INTERVAL_MS) this.#report()
+  }
+
+  end(): void {
+    clearInterval(this.#heartbeat)
+  }
+
+  #report(): void {
+    this.#lastAtMs = performance.now()
+    const seconds = (this.#lastAtMs - this.#startedAtMs) / 1000
+    this.#send({ progress: Math.round(seconds * 1000) / 1000, message: this.#message })
+  }
+}
