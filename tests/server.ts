@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { createHash } from 'node:crypto'
 import { once } from 'node:events'
 import { openSync, readFileSync } from 'node:fs'
 import { mkdir, rm } from 'node:fs/promises'
@@ -83,6 +84,13 @@ export interface TestServer {
 
 /** Home of the test server of this name. */
 export const homeOf = (name: string): string => join(tmpdir(), `sandlot-test-${name}${suffix}`)
+
+/** Returns a name of a server whose home would have the short name of another server, as their paths have one hash. */
+export function nameOfSameHash(name: string): string {
+  const hashOf = (one: string) => createHash('sha256').update(homeOf(one)).digest('hex').slice(0, 4)
+  const wanted = hashOf(name)
+  for (let number = 0; ; number++) if (hashOf(`${name}-${number}`) === wanted) return `${name}-${number}`
+}
 
 /** Starts a real server on a fresh home of its own and waits until it answers. */
 export async function startServer(options: ServerOptions): Promise<TestServer> {

@@ -1,10 +1,11 @@
 import { readdir, readFile } from 'node:fs/promises'
 import { hostname } from 'node:os'
 import { join } from 'node:path'
+import { namesFor } from '@sandlot/node/instance-names'
 import { S3Store } from '@sandlot/node/objects/s3-store'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { connectionTo, sandlot, startServer, type TestServer } from '../server.ts'
+import { connectionTo, nameOfSameHash, sandlot, startServer, type TestServer } from '../server.ts'
 import { askHolder, FILE, HOLDER, IN_BUCKET, openSharedBucket, type SharedBucket } from './shared-bucket.ts'
 
 let bucket: SharedBucket
@@ -16,7 +17,8 @@ beforeAll(async () => {
   const { env } = bucket
   const flags = [...bucket.flags, '--pool-min', '1', '--pool-max', '2']
   first = await startServer({ name: 'adopt-a', port: 13_146, networkRange: '10.156.0.0/16', flags, env })
-  second = await startServer({ name: 'adopt-b', port: 13_147, networkRange: '10.157.0.0/16', flags, env })
+  const name = nameOfSameHash('adopt-a')
+  second = await startServer({ name, port: 13_147, networkRange: '10.157.0.0/16', flags, env })
 }, 600_000)
 afterAll(async () => {
   await first?.purge()
@@ -84,6 +86,18 @@ const connectStatus = async (server: TestServer, sandboxId: string) => {
   return { status: response.status, text: await response.text() }
 }
 
+test('two homes of one hash have different names, which a killed server gets again', async () => {
+  const [a, b] = [first, second].map((server) => namesFor(server.info().home).nftTable)
+  expect(a).not.toBe(b)
+  const sandboxes = await Promise.all([first, second].map((server) => Sandbox.create(optionsOf(server))))
+  await first.kill()
+  await first.start()
+  expect(namesFor(first.info().home).nftTable).toBe(a)
+  const said = await Promise.all(sandboxes.map((sandbox) => sandbox.commands.run('echo alive')))
+  expect(said.map(({ stdout }) => stdout)).toEqual(['alive\n', 'alive\n'])
+  await Promise.all(sandboxes.map((sandbox) => sandbox.kill()))
+})
+
 test('a paused sandbox continues on another machine while its own machine is alive, then dead, then back', async () => {
   const sandbox = await Sandbox.create({ ...optionsOf(first), timeoutMs: 600_000 })
   const { sandboxId } = sandbox
@@ -137,6 +151,10 @@ test('a paused sandbox continues on another machine while its own machine is ali
   await again.kill(optionsOf(second))
   await expect.poll(() => recordsInBucket(), IN_BUCKET).toEqual([])
 }, 600_000)
+
+test('neither of two servers whose homes have one hash was stopped by the other', () => {
+  for (const server of [first, second]) expect(server.log()).not.toContain('machines are frozen')
+})
 
 test('paused sandboxes of a purged machine come back from the bucket alone', async () => {
   const sandbox = await Sandbox.create({ ...optionsOf(first), timeoutMs: 600_000 })

@@ -1,8 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ConnectionOpts, Sandbox } from 'e2b-official'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { mountPlainDisk, type PlainDisk } from '../plain-disk.ts'
 import { type Cluster, startCluster } from '../postgres/cluster.ts'
 import { connectionTo, homeOf, runSandlot, sandlot, startServer, type TestServer } from '../server.ts'
+import { type TestVolume, VolumeClient } from '../volume-client.ts'
 
 /** A lease lasts 8 s, and a server that waits looks every second; then it starts machines on a shared processor. */
 const TAKE_OVER = { timeout: 60_000, interval: 250 }
@@ -44,27 +46,31 @@ test('the error names a database that does not exist', async () => {
   await sandlot(['purge', '--yes', '--home', homeOf('no-store')])
 })
 
-describe('two servers on one database', () => {
+describe('two servers on one database, with one folder of volumes that cannot map owners', () => {
   let first: TestServer
   let second: TestServer
   let starting: Promise<TestServer>
   let sandboxId: string
+  let volume: TestVolume
+  let disk: PlainDisk
 
   beforeAll(async () => {
     await cluster.query('postgres', 'create database shared')
+    disk = mountPlainDisk('store-volumes')
+    const flags = [...FLAGS, '--volumes-dir', disk.path, '--volume-kind', 'folder', '--sandbox-users', 'root']
     const env = { SANDLOT_STORE: cluster.url('shared') }
     first = await startServer({
       name: 'store-a',
       port: 13_143,
       networkRange: '10.156.0.0/16',
-      flags: FLAGS,
+      flags,
       env,
     })
     starting = startServer({
       name: 'store-b',
       port: 13_144,
       networkRange: '10.157.0.0/16',
-      flags: FLAGS,
+      flags,
       env,
     })
     starting.catch(() => {})
@@ -72,10 +78,21 @@ describe('two servers on one database', () => {
   afterAll(async () => {
     await first?.purge()
     await second?.purge()
+    disk?.unmount()
   }, 120_000)
 
   test('the second server waits, and `sandlot status` says for which server', async () => {
-    sandboxId = (await Sandbox.create({ ...optionsOf(first), timeoutMs: 900_000 })).sandboxId
+    const client = new VolumeClient(first.info())
+    volume = await client.create({ name: 'shared' })
+    await client.write(volume, '/first', 'of the first server')
+    const volumeMounts = { '/mnt/data': volume.name }
+    const sandbox = await Sandbox.create({ ...optionsOf(first), timeoutMs: 900_000, volumeMounts })
+    sandboxId = sandbox.sandboxId
+    await sandbox.commands.run('cat /mnt/data/first; echo mine > /mnt/data/by-user')
+    await sandbox.commands.run('exec 3>> /mnt/data/log; while sleep 0.2; do echo tick >&3; done', {
+      background: true,
+      timeoutMs: 0,
+    })
     const status = () => runSandlot(['status', '--home', homeOf('store-b')])
     await expect
       .poll(async () => (await status()).output, { timeout: 300_000, interval: 500 })
@@ -97,7 +114,20 @@ describe('two servers on one database', () => {
       409,
       expect.stringMatching(/is on '.+', whose server is not the active one/),
     ])
-    const own = await Sandbox.create(optionsOf(second))
+    const client = new VolumeClient(second.info())
+    const again = await client.get(volume.volumeID)
+    const ticks = async () => (await client.read(again, '/log')).length
+    const seen = await ticks()
+    await expect.poll(ticks).toBeGreaterThan(seen)
+    await expect(client.delete(again)).rejects.toMatchObject({
+      status: 409,
+      message: expect.stringContaining(sandboxId),
+    })
+    const own = await Sandbox.create({ ...optionsOf(second), volumeMounts: { '/data': volume.name } })
+    const { stdout } = await own.commands.run(
+      'cat /data/first; stat -c %U /data/by-user; echo 2 > /data/second',
+    )
+    expect(stdout).toBe('of the first serveruser\n')
     await own.kill()
     expect(await cluster.query('shared', `select state from sandboxes where id = '${sandboxId}'`)).toEqual([
       'running',
@@ -110,7 +140,7 @@ describe('two servers on one database', () => {
     await second.stop()
     await back
     const sandbox = await Sandbox.connect(sandboxId, optionsOf(first))
-    expect((await sandbox.commands.run('echo on')).stdout).toBe('on\n')
+    expect((await sandbox.commands.run('cat /mnt/data/second')).stdout).toBe('2\n')
     await sandbox.kill()
   }, 120_000)
 })

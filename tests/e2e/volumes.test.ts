@@ -244,7 +244,7 @@ describe('a paused machine', () => {
     const pause = (mayKill: boolean) =>
       node.pause(machine.machineId, checkpointId, { hasMemory: true, mayKill })
     await expect(pause(false)).rejects.toMatchObject({
-      errorName: 'conflict',
+      errorName: 'checkpoint_blocked',
       message: expect.stringMatching(/process \d+ \(sleep\) holds \/mnt\/data\/held/),
     })
     expect(await run(machine, 'pidof sleep | wc -w')).toBe('1')

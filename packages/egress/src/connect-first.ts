@@ -1,6 +1,5 @@
 import { connect, type Socket } from 'node:net'
 import { DialError } from './connection.ts'
-import type { Receiver } from './receiver.ts'
 
 /** Head start of an address before the next one is tried (RFC 8305, 5). */
 const ATTEMPT_DELAY_MS = 250
@@ -19,15 +18,9 @@ const REASONS: Record<string, string> = {
  * Connects to the first address that answers: each next one is tried when those before have failed or were silent for a
  * quarter of a second (Happy Eyeballs).
  * @param addresses not empty; the first eight are tried
- * @param receiver reads the socket; absent: the socket is a stream
  * @throws DialError connection_refused, connect_timeout, host_unreachable, connect_failed
  */
-export function connectFirst(
-  addresses: string[],
-  port: number,
-  signal: AbortSignal,
-  receiver?: Receiver,
-): Promise<Socket> {
+export function connectFirst(addresses: string[], port: number, signal: AbortSignal): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const waiting = addresses.slice(0, MAX_ADDRESSES)
     const open = new Set<Socket>()
@@ -51,7 +44,6 @@ export function connectFirst(
       const socket = connect({
         ...{ host: address, port, noDelay: true, allowHalfOpen: true },
         ...{ keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_DELAY_MS },
-        ...(receiver && { onread: receiver.onread() }),
       })
       open.add(socket)
       socket.once('connect', () => {

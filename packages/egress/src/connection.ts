@@ -2,7 +2,6 @@ import type { Socket } from 'node:net'
 import type { EgressCredentials } from '@sandlot/protocol'
 import type { HeaderTransform, NetworkOwner, UpstreamProxy } from '@sandlot/protocol/node'
 import type { Logger } from 'pino'
-import type { Receiver } from './receiver.ts'
 import type { Recorder } from './recorder.ts'
 
 /** What a policy says about one destination. */
@@ -66,10 +65,9 @@ export interface Target {
 
 /**
  * Connects to a target. The socket has `allowHalfOpen`.
- * @param receiver reads the socket if it is used (`Receiver.isUsed`); else the socket is a stream
  * @throws DialError with a reason for the record
  */
-export type Dial = (target: Target, signal: AbortSignal, receiver?: Receiver) => Promise<Socket>
+export type Dial = (target: Target, signal: AbortSignal) => Promise<Socket>
 
 export class DialError extends Error {
   override readonly name = 'DialError'

@@ -2,7 +2,6 @@ import { isIPv4, type Socket } from 'node:net'
 import { connectFirst } from './connect-first.ts'
 import { type Dial, DialError, type Target } from './connection.ts'
 import type { ClosedRanges } from './ranges.ts'
-import type { Receiver } from './receiver.ts'
 import type { NameResolver } from './resolve.ts'
 import { openTunnel } from './socks5.ts'
 
@@ -15,7 +14,7 @@ export interface DialOptions {
 
 /** Makes the function that connects to targets, directly or through the proxy of a policy. Never connects to a closed range. */
 export function createDial(options: DialOptions): Dial {
-  return async (target, signal, receiver) => {
+  return async (target, signal) => {
     const deadline = new AbortController()
     const abort = () => deadline.abort(signal.reason)
     const timer = setTimeout(
@@ -25,7 +24,7 @@ export function createDial(options: DialOptions): Dial {
     signal.addEventListener('abort', abort)
     if (signal.aborted) abort()
     try {
-      return await raced(dialTarget(target, options, deadline.signal, receiver), deadline.signal)
+      return await raced(dialTarget(target, options, deadline.signal), deadline.signal)
     } finally {
       clearTimeout(timer)
       signal.removeEventListener('abort', abort)
@@ -33,12 +32,7 @@ export function createDial(options: DialOptions): Dial {
   }
 }
 
-async function dialTarget(
-  target: Target,
-  options: DialOptions,
-  signal: AbortSignal,
-  receiver?: Receiver,
-): Promise<Socket> {
+async function dialTarget(target: Target, options: DialOptions, signal: AbortSignal): Promise<Socket> {
   const { sandboxId, name, address, port, proxy } = target
   if (name === undefined && options.closed.has(address))
     throw new DialError('private_address', `${address} is in a range that is closed to sandboxes`)
@@ -51,7 +45,7 @@ async function dialTarget(
   }
   const addresses =
     name === undefined ? [address] : await addressesOf(name, sandboxId, options, 'private_address')
-  return connectFirst(addresses, port, signal, receiver)
+  return connectFirst(addresses, port, signal)
 }
 
 /**

@@ -12,9 +12,11 @@ let grownBytes = 0
 
 /** How far what was received has been sent on. */
 export interface Progress {
-  readonly passedBytes: number
-  readonly sentBytes: number
+  passedBytes: number
+  sentBytes: number
 }
+
+export const newProgress = (): Progress => ({ passedBytes: 0, sentBytes: 0 })
 
 /** Properties of a socket and its handle that the option `onread` of `node:net` sets. */
 interface Internals {
@@ -25,7 +27,7 @@ interface Internals {
 /**
  * Reads a socket, also one of TLS, into a buffer that is used again. A stream allocates 64 KiB for each read instead, and
  * collecting that garbage takes a third of the time of a bulk transfer. The buffer grows while what was read waits to be
- * sent. Node offers this as `onread`, but only for sockets that it connects itself, so that the properties are set here
+ * sent, and when a read fills it. Node offers this as `onread`, but only for sockets that it connects itself, so that the properties are set here
  * which the option sets; where Node does not have them, the socket is read as a stream.
  */
 export class SocketReader {
@@ -50,7 +52,7 @@ export class SocketReader {
   /** Begins to read. @returns whether the buffer is used */
   start(): boolean {
     const socket = this.#socket
-    // the receiver of a stream gets what has arrived before
+    // what has arrived before was read as a stream
     for (let early: Buffer | null = socket.read(); early !== null; early = socket.read()) this.#onData(early)
     const internals = socket as unknown as Internals
     const [buffer, onBytes, next] = ['kBuffer', 'kBufferCb', 'kBufferGen'].map((name) =>
@@ -91,7 +93,8 @@ export class SocketReader {
     const oldest = pending[0]?.start
     if (oldest === undefined) {
       this.#at = 0
-      if (length < this.#buffer.length / 4) this.#shrink()
+      if (length === this.#buffer.length && length < MAX_BYTES) this.#renew()
+      else if (length < this.#buffer.length / 4) this.#shrink()
     } else {
       const isWrapped = this.#at <= oldest
       if (!isWrapped && this.#buffer.length - this.#at < MIN_ROOM_BYTES && oldest >= MIN_ROOM_BYTES)
@@ -103,12 +106,13 @@ export class SocketReader {
     return this.#buffer.subarray(this.#at)
   }
 
-  /** Leaves the buffer to those who still need it. */
+  /** Takes a larger buffer, if it may grow, and leaves the old one to those who still need it. */
   #renew(): void {
     const sizeBytes = Math.min(MAX_BYTES, this.#buffer.length * 2)
     const grown = grownBytes + sizeBytes - this.#buffer.length
     const mayGrow = !this.#isClosed && grown <= MAX_GROWN_BYTES
     if (mayGrow) grownBytes = grown
+    else if (this.#pending.length === 0) return
     this.#buffer = Buffer.allocUnsafeSlow(mayGrow ? sizeBytes : this.#buffer.length)
     this.#at = 0
     this.#pending.length = 0

@@ -3,7 +3,6 @@ import { connect, createServer, type Server, type Socket } from 'node:net'
 import { connect as connectTls, createServer as createTlsServer } from 'node:tls'
 import { afterEach, expect, test } from 'vitest'
 import { connectFirst } from './connect-first.ts'
-import { Receiver } from './receiver.ts'
 import { type SpliceEnd, splice } from './splice.ts'
 import { selfSigned } from './test-support/tls-server.ts'
 
@@ -36,10 +35,9 @@ async function spliced(
   let onEnd: (end: Promise<SpliceEnd>) => void
   const end = new Promise<SpliceEnd>((resolve) => (onEnd = resolve))
   const proxyPort = await listen(async (socket) => {
-    const receiver = new Receiver()
-    const server = await connectFirst(['127.0.0.1'], serverPort, never, receiver)
+    const server = await connectFirst(['127.0.0.1'], serverPort, never)
     await new Promise((resolve) => setTimeout(resolve, delayMs))
-    onEnd(splice(socket, server, { head, receiver, idleTimeoutMs }))
+    onEnd(splice(socket, server, { head, idleTimeoutMs }))
   })
   const client = connect({ port: proxyPort, host: '127.0.0.1', allowHalfOpen: true })
   client.on('error', () => {})
@@ -149,7 +147,7 @@ test('a server that is reached by TLS can be cut too', async () => {
   await new Promise((resolve) => server.once('secureConnect', resolve))
   let end: Promise<SpliceEnd> | undefined
   const proxyPort = await listen((socket) => {
-    end = splice(socket, server, { head: NOTHING, receiver: new Receiver(), idleTimeoutMs: 10_000 })
+    end = splice(socket, server, { head: NOTHING, idleTimeoutMs: 10_000 })
   })
   const client = connect(proxyPort, '127.0.0.1')
   client.on('error', () => {})
@@ -163,7 +161,7 @@ test('a client that has gone before the splice ends the server', async () => {
   const server = await connectFirst(['127.0.0.1'], serverPort, never)
   const gone = connect(serverPort, '127.0.0.1')
   await new Promise((resolve) => gone.once('close', resolve).once('connect', () => gone.destroy()))
-  const options = { head: NOTHING, receiver: new Receiver(), idleTimeoutMs: 10_000 }
+  const options = { head: NOTHING, idleTimeoutMs: 10_000 }
   expect(await splice(gone, server, options)).toBe('closed')
   expect(server.destroyed).toBe(true)
 })

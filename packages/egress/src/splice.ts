@@ -1,7 +1,6 @@
 import type { Socket } from 'node:net'
-import type { Receiver } from './receiver.ts'
 import { reset } from './reset.ts'
-import { SocketReader } from './socket-reader.ts'
+import { newProgress, SocketReader } from './socket-reader.ts'
 
 export type SpliceEnd =
   /** Both sides have ended, or the client has broken the connection. */
@@ -10,8 +9,6 @@ export type SpliceEnd =
 export interface SpliceOptions {
   /** What was read from the client before. */
   head: Buffer
-  /** With which the server's socket was made, if it is used. */
-  receiver: Receiver
   /** Time without bytes in either direction after which both are reset. */
   idleTimeoutMs: number
 }
@@ -24,7 +21,7 @@ export interface SpliceOptions {
 export function splice(
   client: Socket,
   server: Socket,
-  { head, receiver, idleTimeoutMs }: SpliceOptions,
+  { head, idleTimeoutMs }: SpliceOptions,
 ): Promise<SpliceEnd> {
   return new Promise((resolve) => {
     let end: SpliceEnd = 'closed'
@@ -47,10 +44,8 @@ export function splice(
       reset(server)
     })
     if (head.length > 0) server.write(head)
-    if (receiver.isUsed) receiver.pass(server, client)
-    else server.pipe(client)
-    if (client.readableEnded) server.end()
-    else passOn(client, server)
+    passOn(server, client)
+    passOn(client, server)
     if (client.destroyed) reset(server)
     if (server.destroyed) reset(client)
   })
@@ -58,7 +53,11 @@ export function splice(
 
 /** Writes everything that comes from `source` to `destination`, and ends it when `source` ends. */
 function passOn(source: Socket, destination: Socket): void {
-  const progress = { passedBytes: 0, sentBytes: 0 }
+  if (source.readableEnded) {
+    destination.end()
+    return
+  }
+  const progress = newProgress()
   const onData = (bytes: Buffer) => {
     progress.passedBytes += bytes.length
     if (destination.destroyed) return

@@ -7,7 +7,6 @@ import { type AcceptedConnection, type Decision, type Dial, DialError } from './
 import { looksLikeHttp, MAX_METHOD_BYTES } from './http-start.ts'
 import { RateLimiter } from './rate-limiter.ts'
 import { type HeadLimits, type HeadReading, readHead } from './read-head.ts'
-import { Receiver } from './receiver.ts'
 import type { Recorder } from './recorder.ts'
 import type { Sandbox, Sandboxes } from './sandboxes.ts'
 import { type SpliceEnd, splice } from './splice.ts'
@@ -149,10 +148,9 @@ export class TcpProxy {
       ...{ address, port, proxy: policy.proxy },
     }
     try {
-      const receiver = new Receiver()
-      const server = await this.#options.dial(target, gone.signal, receiver)
+      const server = await this.#options.dial(target, gone.signal)
       const { idleTimeoutMs } = this.#options
-      const end = await splice(socket, server, { head: seen.head, receiver, idleTimeoutMs })
+      const end = await splice(socket, server, { head: seen.head, idleTimeoutMs })
       this.#recordEnd(connection, seen, decision, end)
     } catch (error) {
       const reason = error instanceof DialError ? error.reason : 'proxy_error'

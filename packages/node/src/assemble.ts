@@ -9,10 +9,10 @@ import { Layers } from './builder/layers.ts'
 import { SharedBuilds } from './builder/shared-builds.ts'
 import { Diffs } from './diff/diffs.ts'
 import { GvisorDriver } from './engine/gvisor-driver.ts'
+import { holdNames } from './held-names.ts'
 import { ArchiveChecks } from './images/archive-checks.ts'
 import { ImagePuller } from './images/image-puller.ts'
 import { ImageStore } from './images/image-store.ts'
-import { namesFor } from './instance-names.ts'
 import { Cgroups } from './machines/cgroups.ts'
 import { hostIdsFor } from './machines/host-ids.ts'
 import type { LiveMachine } from './machines/machine.ts'
@@ -94,7 +94,7 @@ export async function assembleNode(options: NodeOptions) {
 /** Opens the resources of this host: engine, cgroups, network, and the machines that use them. */
 async function openHost(options: NodeOptions) {
   const { home, logger } = options
-  const names = namesFor(home)
+  const names = await holdNames(home)
   const range = parseAddressRange(options.networkRange)
   const runDir = join(home, 'run')
   const onError = (error: unknown) => logger.warn({ err: error }, 'node')

@@ -1,4 +1,5 @@
 export { removeLayers } from './builder/collect.ts'
+export { holdNames } from './held-names.ts'
 export { type ArchiveSource, FolderArchives } from './images/archive-source.ts'
 export { type BaseImageOptions, ensureBaseImage } from './images/base-image.ts'
 export { ImageStore, type ListedImage } from './images/image-store.ts'

@@ -1,7 +1,7 @@
 import { rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { GvisorDriver, unmountState } from './engine/gvisor-driver.ts'
-import { namesFor } from './instance-names.ts'
+import { holdNames, releaseNames } from './held-names.ts'
 import { Cgroups } from './machines/cgroups.ts'
 import { Machines } from './machines/machines.ts'
 import { parseAddressRange } from './network/address-range.ts'
@@ -11,10 +11,11 @@ import { openVolumeBindings } from './volumes/open-volume-bindings.ts'
 
 /**
  * Ends every machine of the instance and removes its namespaces, cgroups, mounts, firewall table and run folder.
- * Keeps the database, images and checkpoints. The server must not be running.
+ * Keeps the database, images and checkpoints, and gives up the home's names. The server must not be running.
  */
 export async function removeEverything(home: string): Promise<void> {
-  const names = namesFor(home)
+  // never those of another home
+  const names = await holdNames(home)
   const runDir = join(home, 'run')
   const range = parseAddressRange('10.0.0.0/12')
   const ignore = () => {}
@@ -46,4 +47,5 @@ export async function removeEverything(home: string): Promise<void> {
   await firewall.remove().catch(ignore)
   await unmountState(join(runDir, 'runsc'))
   await rm(runDir, { recursive: true, force: true })
+  await releaseNames(home, names)
 }

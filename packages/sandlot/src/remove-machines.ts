@@ -10,6 +10,6 @@ import { attachedDir } from './volumes.ts'
  */
 export async function removeMachines(home: string): Promise<void> {
   await unmountBelow(join(home, 'run'))
-  await removeMounts(attachedDir(home))
+  await removeMounts(await attachedDir(home))
   await removeEverything(home)
 }

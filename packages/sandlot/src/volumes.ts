@@ -1,6 +1,5 @@
 import { join } from 'node:path'
-import { diskSpace, roomAbove } from '@sandlot/node'
-import { namesFor } from '@sandlot/node/instance-names'
+import { diskSpace, holdNames, roomAbove } from '@sandlot/node'
 import { Volumes } from '@sandlot/volumes'
 import type { Logger } from 'pino'
 import { tryLock } from './kernel-lock.ts'
@@ -8,7 +7,8 @@ import { openNodeId } from './node-id.ts'
 import type { Settings } from './settings.ts'
 
 /** Folder for the mounts of attached volumes, in /run: nothing removes it recursively. */
-export const attachedDir = (home: string): string => join(namesFor(home).mountsDir, 'attached')
+export const attachedDir = async (home: string): Promise<string> =>
+  join((await holdNames(home)).mountsDir, 'attached')
 
 /**
  * Opens the volumes of a home.
@@ -20,7 +20,7 @@ export async function openVolumes(settings: Settings, logger: Logger): Promise<V
   try {
     return await Volumes.open({
       dir,
-      mountDir: attachedDir(home),
+      mountDir: await attachedDir(home),
       kind: volumeKind === 'auto' ? undefined : volumeKind,
       server: openNodeId(home),
       lock: tryLock,

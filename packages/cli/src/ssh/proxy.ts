@@ -10,6 +10,7 @@ import { HOST_KEY_LINE, serverScript } from './server-script.ts'
 const BATCH_BYTES = 1024 * 1024
 const REQUEST_TIMEOUT_MS = 120_000
 const CLOSE_TIMEOUT_MS = 5_000
+const HOST_KEY = new RegExp(`${HOST_KEY_LINE}(ssh-ed25519 [A-Za-z0-9+/=]+)\\n`)
 /** Output of login scripts before the line with the host key. */
 const MAX_PREFIX_BYTES = 64 * 1024
 
@@ -63,7 +64,9 @@ function passInput(handle: CommandHandle): Promise<never> {
     }
     stdin.on('data', (data: Buffer) => queue.push(data))
     stdin.once('end', close)
-    for (const signal of ['SIGHUP', 'SIGTERM', 'SIGINT'] as const)
+    // Ctrl-C in the terminal is for ssh, whose end closes the input
+    process.on('SIGINT', () => {})
+    for (const signal of ['SIGHUP', 'SIGTERM'] as const)
       process.once(signal, () => {
         queue.close()
         void close().finally(() => process.exit(1))
@@ -84,18 +87,15 @@ class Greeting {
   take(data: Uint8Array): Uint8Array {
     if (this.isOver) return data
     this.#before = Buffer.concat([this.#before, data])
-    const at = this.#before.indexOf(HOST_KEY_LINE)
-    const end = at < 0 ? -1 : this.#before.indexOf('\n', at)
-    if (end < 0) {
+    const found = HOST_KEY.exec(this.#before.toString('latin1'))
+    if (!found) {
       if (this.#before.length > MAX_PREFIX_BYTES)
         throw new Failure('The sandbox did not start an SSH server.')
       return Buffer.alloc(0)
     }
-    const hostKey = this.#before.toString('utf8', at + HOST_KEY_LINE.length, end)
-    if (!/^ssh-ed25519 [A-Za-z0-9+/=]+$/.test(hostKey)) return Buffer.alloc(0)
     this.isOver = true
-    this.#onHostKey(hostKey)
-    return this.#before.subarray(end + 1)
+    this.#onHostKey(found[1]!)
+    return this.#before.subarray(found.index + found[0].length)
   }
 }
 

@@ -2,9 +2,9 @@ import { createServer, type IncomingMessage, type RequestListener, request } fro
 import { connect, createServer as createTcpServer } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { ALL_RANGES, type NetworkPolicy } from '@sandlot/protocol/node'
-import { describe, expect, it, onTestFinished } from 'vitest'
-import { type HttpWorld, type HttpWorldOptions, httpWorld, listen } from '../test-support/http-world.ts'
-import { createHttpGate } from './gate.ts'
+import { describe, expect, it } from 'vitest'
+import { gateTo } from '../test-support/gate-world.ts'
+import { type HttpWorld, listen } from '../test-support/http-world.ts'
 
 const ONLY_EXAMPLE = { allowNames: ['example.com', '*.example.org'], denyRanges: [ALL_RANGES] }
 
@@ -28,21 +28,6 @@ async function gate(
     socket.pipe(socket)
   })
   return gateTo(await listen(server), policy, idleTimeoutMs)
-}
-
-async function gateTo(
-  upstreamPort: HttpWorldOptions['upstreamPort'],
-  policy: Partial<NetworkPolicy> = {},
-  idleTimeoutMs?: number,
-): Promise<HttpWorld> {
-  let served: ReturnType<typeof createHttpGate> | undefined
-  const world = await httpWorld({ policy, upstreamPort, destinationPort: 80 }, (_, connection, head) =>
-    served!.serve(connection, head),
-  )
-  served = createHttpGate(world.context, idleTimeoutMs === undefined ? {} : { idleTimeoutMs })
-  const { close } = served
-  onTestFinished(() => close())
-  return world
 }
 
 /** Sends raw bytes and reads until the other side ends the connection. */

@@ -1,6 +1,6 @@
 import { createSecureContext } from 'node:tls'
 import type { AcceptedConnection, HttpContext, HttpGate } from '../connection.ts'
-import { Http1Server } from './http1-server.ts'
+import { Http1Connections } from '../http1/connections.ts'
 import { Origins } from './origins.ts'
 import { Requests } from './requests.ts'
 
@@ -15,7 +15,7 @@ export function createHttpGate(context: HttpContext, options: { idleTimeoutMs?: 
     new Origins(context.dial, createSecureContext()),
     options.idleTimeoutMs,
   )
-  const server = new Http1Server(requests, (error) => {
+  const connections = new Http1Connections(requests, (error) => {
     context.log.error({ err: error }, 'a request of a sandbox could not be served')
   })
   return {
@@ -24,8 +24,8 @@ export function createHttpGate(context: HttpContext, options: { idleTimeoutMs?: 
       socket.on('error', () => socket.destroy())
       socket.setNoDelay(true)
       socket.unshift(head)
-      server.accept(socket, { connection })
+      connections.accept(socket, { connection })
     },
-    close: () => server.close(),
+    close: () => connections.close(),
   }
 }

@@ -1,16 +1,15 @@
 import { Agent } from 'node:http'
 import { type ClientHttp2Session, connect as connectHttp2 } from 'node:http2'
+import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import { type Dial, DialError, type Target } from '../connection.ts'
+import { IDLE_CONNECTION_MS, KeptConnections } from '../http1/kept-connections.ts'
+import { ServerConnection } from '../http1/server-connection.ts'
 import { type AnswerListener, MAX_HEADER_BYTES, type UpstreamHead, type UpstreamRequest } from './message.ts'
 import { StaleConnectionError, sendHttp1 } from './upstream1.ts'
 import { sendHttp2 } from './upstream2.ts'
 
-/**
- * Servers often close connections after 5 idle seconds (Node, uvicorn), so the proxy closes connections to them earlier.
- */
-const IDLE_CONNECTION_MS = 4_000
 /** Servers announce the end of a session in HTTP/2, so that no request is lost. */
 const IDLE_SESSION_MS = 30_000
 const MAX_IDLE_CONNECTIONS = 64
@@ -36,6 +35,8 @@ export class Origin {
   readonly #agent: Agent
   /** Opens a new connection for each request. */
   readonly #freshAgent: Agent
+  /** For clients of HTTP/1.1. */
+  readonly #kept = new KeptConnections()
   readonly #sessions: OpenSession[] = []
   #speaksHttp1Only: boolean
   /** A connection that was opened to learn which protocol the server speaks. */
@@ -62,9 +63,20 @@ export class Origin {
     return session.send(head, listener)
   }
 
-  /** For requests that change the protocol of their connection. */
-  get tunnelAgent(): Agent {
-    return this.#freshAgent
+  /**
+   * Returns a connection of HTTP/1.1 for one request, after which it goes back with `keepConnection`.
+   * @param isFresh a new one, because a kept one has failed, or because it will not come back
+   * @throws DialError
+   */
+  async takeConnection(isFresh: boolean): Promise<ServerConnection> {
+    const kept = isFresh ? undefined : this.#kept.take()
+    if (kept) return kept
+    return new ServerConnection(await (this.#takeSpare() ?? this.#connect(['http/1.1'])))
+  }
+
+  /** Keeps a connection for another request, or closes it when it cannot serve one. */
+  keepConnection(connection: ServerConnection): void {
+    this.#kept.put(connection)
   }
 
   /**
@@ -116,13 +128,14 @@ export class Origin {
     return undefined
   }
 
-  #takeSpare(): Promise<Duplex> | undefined {
+  #takeSpare(): Promise<Socket> | undefined {
     const spare = this.#spare
     this.#spare = undefined
+    spare?.setTimeout(0).removeAllListeners('timeout')
     return spare && !spare.destroyed ? Promise.resolve(spare) : undefined
   }
 
-  async #connect(protocols: string[]): Promise<Duplex> {
+  async #connect(protocols: string[]): Promise<Socket> {
     const { dial, target, tls } = this.#options
     if (this.#failure && this.#failure.untilMs > Date.now()) throw this.#failure.error
     this.#failure = undefined

@@ -153,7 +153,7 @@ export class Requests {
     admitted: Admitted,
     startedAtMs: number,
   ): Promise<void> {
-    const { host, origin, replaced, shown } = admitted
+    const { host, origin, replaced } = admitted
     const { method, hasBody, expectsContinue, headers, isHttp2 } = downstream
     const outcome = await exchange({
       downstream,
@@ -168,14 +168,26 @@ export class Requests {
       },
       idleTimeoutMs: this.idleTimeoutMs,
     })
-    const refusal = refusalFor(outcome, shown, this.idleTimeoutMs)
+    const refusal = this.recordExchange(scope, downstream, startedAtMs, admitted, outcome)
     if (refusal && !downstream.isHeadSent) sendRefusal(downstream, refusal)
-    this.record(scope, downstream, startedAtMs, admitted, {
+  }
+
+  /** Records how an exchange ended. @returns what to answer in place of the server, if no answer has begun */
+  recordExchange(
+    scope: RequestScope,
+    request: Pick<DecidableRequest, 'method'>,
+    startedAtMs: number,
+    admitted: Admitted,
+    outcome: ExchangeOutcome,
+  ): refusals.Refusal | undefined {
+    const refusal = refusalFor(outcome, admitted.shown, this.idleTimeoutMs)
+    this.record(scope, request, startedAtMs, admitted, {
       bytesIn: outcome.bytesIn,
       bytesOut: outcome.bytesOut,
       ...(outcome.failure ? failed(refusal?.reason ?? reasonOf(outcome)) : { verdict: 'allowed' as const }),
       status: refusal?.status ?? outcome.status,
     })
+    return refusal
   }
 
   #replacedHeaders(scope: RequestScope, name: string | undefined): Promise<RawHeaders> | RawHeaders {

@@ -1,9 +1,9 @@
 import { createSecureContext, getCACertificates, type SecureContext, TLSSocket } from 'node:tls'
 import { systemCertificates } from '@sandlot/certificates'
 import type { AcceptedConnection, HttpContext, Interceptor } from '../connection.ts'
-import { Http1Server } from '../http/http1-server.ts'
 import { Origins } from '../http/origins.ts'
 import { type RequestScope, Requests } from '../http/requests.ts'
+import { Http1Connections } from '../http1/connections.ts'
 import { hostName } from '../names.ts'
 import { Relays } from '../relay/relays.ts'
 import type { EgressAuthority } from './authority.ts'
@@ -31,7 +31,7 @@ export async function createInterceptor(
 class TlsInterceptor implements ClosableInterceptor {
   readonly #context: HttpContext
   readonly #authority: EgressAuthority
-  readonly #http1: Http1Server
+  readonly #http1: Http1Connections
   readonly #http2: Http2Connections
   readonly #relays: Relays
 
@@ -47,7 +47,7 @@ class TlsInterceptor implements ClosableInterceptor {
     const onFailure = (error: unknown) => {
       context.log.error({ err: error }, 'a request of a sandbox could not be served')
     }
-    this.#http1 = new Http1Server(requests, onFailure)
+    this.#http1 = new Http1Connections(requests, onFailure)
     this.#http2 = new Http2Connections(requests, onFailure)
     this.#relays = new Relays(requests, onFailure)
   }

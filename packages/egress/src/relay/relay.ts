@@ -82,8 +82,8 @@ export class Relay implements RelayHub {
     this.#clientSide.forward.pass(PREFACE)
     // before the readers, which may end the relay by what has arrived already
     this.#timer = setInterval(() => this.#check(), Math.min(CHECK_MS, requests.idleTimeoutMs))
-    new SocketReader(client, (bytes) => this.#fromClient(bytes), this.#clientSide.forward).start()
-    new SocketReader(server, (bytes) => this.#fromServer(bytes), this.#serverSide.forward).start()
+    new SocketReader(client, (bytes) => this.#fromClient(bytes), this.#clientSide.forward.progress).start()
+    new SocketReader(server, (bytes) => this.#fromServer(bytes), this.#serverSide.forward.progress).start()
     if (server.destroyed || server.readableEnded) this.#onServerGone()
   }
 

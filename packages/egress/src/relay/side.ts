@@ -12,7 +12,7 @@ import {
 } from './frames.ts'
 import { HeaderBlock } from './header-block.ts'
 import { HpackDecoder, HpackError } from './hpack.ts'
-import { Outlet } from './outlet.ts'
+import { FrameOutlet } from './outlet.ts'
 import { MAX_SETTINGS_BYTES } from './settings.ts'
 import type { RelayStream } from './streams.ts'
 
@@ -26,7 +26,7 @@ export abstract class Side implements FrameHandler {
   readonly control = new ControlFrames()
   readonly reader = new FrameReader(this)
   /** Carries frames away from this side. */
-  readonly forward: Outlet
+  readonly forward: FrameOutlet
   readonly #block = new HeaderBlock()
   readonly #decoder = new HpackDecoder()
   #droppedBytes = 0
@@ -35,7 +35,7 @@ export abstract class Side implements FrameHandler {
 
   constructor(socket: TLSSocket, other: TLSSocket) {
     this.socket = socket
-    this.forward = new Outlet(other, () => !this.isOpened || this.reader.isAmidPassed)
+    this.forward = new FrameOutlet(other, () => !this.isOpened || this.reader.isAmidPassed)
   }
 
   begin(frame: Frame): Treatment {

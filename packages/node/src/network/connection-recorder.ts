@@ -19,7 +19,7 @@ const FLUSH_INTERVAL_MS = 1_000
 const MAX_BATCH = 500
 /** Records that wait for the next batch; more are only counted. */
 const MAX_WAITING = 10_000
-/** How long the programs keep running after the last sandbox that is recorded has ended. */
+/** How long the program keeps running after the last sandbox that is recorded has ended. */
 const IDLE_MS = 60_000
 const ACCOUNTING = '/proc/sys/net/netfilter/nf_conntrack_acct'
 
@@ -43,11 +43,12 @@ export interface ConnectionRecorderOptions {
 
 /**
  * Records where sandboxes connect to: what the kernel passes, by events of its connection table, and what it refuses, by
- * traces of packets. Both come from one long-lived process each, which run only while some sandbox is recorded.
+ * traces of packets. Events come from a process that runs only while some sandbox is recorded, and traces from the monitor
+ * of the firewall, which always runs: the first refusal of the first sandbox with rules is not missed.
  */
 export class ConnectionRecorder {
   readonly #options: ConnectionRecorderOptions
-  readonly #processes: LineProcess[]
+  readonly #events: LineProcess
   readonly #closed: ClosedConnections
   readonly #repeats = new Repeats()
   #waiting: ConnectionRecord[] = []
@@ -68,31 +69,26 @@ export class ConnectionRecorder {
       onForgotten: (id) => this.#closed.delete(id),
     })
     const events = ['-E', '-e', 'NEW,UPDATES,DESTROY', '-o', 'timestamp,id', '-f', 'ipv4', '-s', range]
-    this.#processes = [
-      new LineProcess({
-        command: 'conntrack',
-        args: events,
-        onError,
-        onLine: (line) => tracked.onLine(line),
-      }),
-      new LineProcess({
-        command: 'nft',
-        args: ['monitor', 'trace'],
-        onError,
-        onLine: (line) => {
-          const refusal = readRefusal(names.nftTable, line)
-          if (refusal) this.#recordRefused(refusal)
-        },
-      }),
-    ]
+    this.#events = new LineProcess({
+      command: 'conntrack',
+      args: events,
+      onError,
+      onLine: (line) => tracked.onLine(line),
+    })
   }
 
   /** Called when sandboxes change, and every few seconds. @param isNeeded whether connections of any sandbox are recorded */
   update(isNeeded: boolean, nowMs = Date.now()): void {
     if (isNeeded) {
       this.#neededAtMs = nowMs
-      if (!this.#processes.every(({ isRunning }) => isRunning)) this.#start()
+      if (!this.#events.isRunning) this.#start()
     } else if (nowMs - this.#neededAtMs > IDLE_MS) this.#stop()
+  }
+
+  /** Takes a line of `nft monitor` about a traced packet. */
+  onTrace = (line: string): void => {
+    const refusal = readRefusal(this.#options.names.nftTable, line)
+    if (refusal) this.#recordRefused(refusal)
   }
 
   /** Adds a record that another part has made. */
@@ -116,11 +112,11 @@ export class ConnectionRecorder {
     } catch (error) {
       this.#options.onError(error)
     }
-    for (const process of this.#processes) process.start()
+    this.#events.start()
   }
 
   #stop(): void {
-    for (const process of this.#processes) process.stop()
+    this.#events.stop()
     this.#closed.close()
   }
 

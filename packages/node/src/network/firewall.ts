@@ -10,9 +10,9 @@ import {
   LIMIT_COUNTERS,
 } from './firewall-rules.ts'
 import type { HostNetworks } from './host-networks.ts'
-import { firstDifference, NftTable, type TableContent } from './nft-table.ts'
+import { differenceOf, NftTable, type TableContent } from './nft-table.ts'
 import { closeRefused } from './open-connections.ts'
-import { changeCommands, type Elements, SLOT_SETS, type SlotKey } from './policy-elements.ts'
+import { changeCommands, type SlotKey } from './policy-elements.ts'
 import { setForwarding } from './slot-filters.ts'
 import { hasRules, isSame, SlotPolicies, type SlotPolicy } from './slot-policies.ts'
 
@@ -179,7 +179,11 @@ export class Firewall {
     await this.#exclusively(async () => {
       this.#host = host
       await this.#change([hostNetworksUpdate(this.#tableName, host)])
-      this.#rules = (await this.#table.content()).rules
+      // with the rules from before, a comparison would find a change by another program
+      const content = await this.#table
+        .content()
+        .catch((error: Error) => this.#doubt('cannot be read', error))
+      if (content) this.#rules = content.rules
     })
     return true
   }
@@ -194,7 +198,7 @@ export class Firewall {
     if (this.#rules === undefined) return undefined
     // first beside changes, which must not wait for this; a difference may be half of a change
     const found = await this.#table.content().catch(() => undefined)
-    const isIntact = found !== undefined && this.#differenceOf(found, isTouched) === undefined
+    const isIntact = found && this.#differenceOf(found, isTouched) === undefined
     return isIntact && !this.#fault ? undefined : this.#exclusively(() => this.#findFault(isTouched))
   }
 
@@ -207,14 +211,11 @@ export class Firewall {
     return this.#fault
   }
 
-  #differenceOf({ rules, elements }: TableContent, isTouched: boolean): string | undefined {
+  #differenceOf(found: TableContent, isTouched: boolean): string | undefined {
     const table = `the firewall table '${this.#tableName}'`
-    if (rules !== this.#rules) return `${table} (${firstDifference(this.#rules ?? '', rules)}) was`
-    const expected = this.#slots.elements()
-    for (const name of SLOT_SETS)
-      if (setOf(elements, name).symmetricDifference(setOf(expected, name)).size > 0)
-        return `the set '${name}' of ${table} was`
-    return isTouched ? `the policies of ${table} were` : undefined
+    const expected = { rules: this.#rules ?? '', elements: this.#slots.elements() }
+    const touched = isTouched ? `the policies of ${table} were` : undefined
+    return differenceOf(table, expected, found) ?? touched
   }
 
   /** Refused packets of connections beyond the limit, by interface of the slot, since the table was installed. */
@@ -285,16 +286,14 @@ export class Firewall {
 
   /** Runs one transaction. When it fails, the table may be gone. */
   async #change(commands: readonly string[]): Promise<void> {
-    try {
-      await this.#table.change(commands.join('; '))
-    } catch (error) {
-      this.#options.onError(error)
-      this.#fault = `the firewall table '${this.#tableName}' rejects changes (${lastLine(error as Error)})`
-      this.#options.onDoubt()
-    }
+    await this.#table.change(commands).catch((error: Error) => this.#doubt('rejects changes', error))
+  }
+
+  #doubt(what: string, error: Error): void {
+    this.#options.onError(error)
+    this.#fault = `the firewall table '${this.#tableName}' ${what} (${lastLine(error)})`
+    this.#options.onDoubt()
   }
 }
-
-const setOf = (elements: Elements, name: string): Set<string> => elements.get(name) ?? new Set()
 
 const lastLine = (error: Error): string => error.message.split('\n')[0]!.slice(0, 200)

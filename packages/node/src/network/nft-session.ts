@@ -7,6 +7,8 @@ const MAX_ANSWER_BYTES = 16 * 2 ** 20
  * which took 0.6 ms of processor time at first and 3.3 ms after 10,000 (nft 1.0.6).
  */
 const MAX_COMMANDS = 1_000
+/** Number of ids of ended processes that are remembered; the monitor reports their changes within moments. */
+const MAX_FORMER_PIDS = 16
 /** Command that prints one line without calling the kernel; when the line arrives, all earlier commands are done. */
 const MARKER_COMMAND = 'describe meta mark'
 const MARKER = /^meta expression, datatype mark\b.*\n/m
@@ -40,7 +42,8 @@ export class NftSession {
   readonly #flags: string
   readonly #maxCommands: number
   #commandCount = 0
-  #formerPid: number | undefined
+  /** The newest last. */
+  readonly #formerPids: number[] = []
 
   constructor({ isTerse = false, maxCommands = MAX_COMMANDS }: NftSessionOptions = {}) {
     this.#flags = isTerse ? '-t -i' : '-i'
@@ -59,9 +62,9 @@ export class NftSession {
     return this.#child?.pid
   }
 
-  /** Whether a process makes changes for this session, or was the last one that did. */
+  /** Whether a process makes changes for this session, or was one of the last that did. */
   isOwn(pid: number): boolean {
-    return pid === this.pid || pid === this.#formerPid
+    return pid === this.pid || this.#formerPids.includes(pid)
   }
 
   close(): void {
@@ -132,7 +135,8 @@ export class NftSession {
   }
 
   #forget(): void {
-    this.#formerPid = this.#child?.pid ?? this.#formerPid
+    if (this.pid !== undefined) this.#formerPids.push(this.pid)
+    if (this.#formerPids.length > MAX_FORMER_PIDS) this.#formerPids.shift()
     this.#child = undefined
     this.#output = ''
     this.#commandCount = 0

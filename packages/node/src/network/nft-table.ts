@@ -9,6 +9,9 @@ const MAX_SHOWN_LENGTH = 80
 /** Number of ids of processes that are remembered; the monitor reports their changes within moments. */
 const MAX_OWN_PIDS = 16
 
+const LIST_RULES = 'list ruleset inet'
+const DELETION = 'delete '
+
 /** What `examine` compares: the rules, and which slots may reach something. */
 export interface TableContent {
   rules: string
@@ -16,12 +19,24 @@ export interface TableContent {
 }
 
 /** Says in which line a listing differs first from the expected one, shortened. */
-export function firstDifference(expected: string, found: string): string {
+function firstDifference(expected: string, found: string): string {
   const [before, now] = [expected, found].map((text) => text.split('\n').map((line) => line.trim()))
   const at = now!.findIndex((line, index) => line !== before![index])
   const shown = (line: string | undefined) => `'${(line ?? '').slice(0, MAX_SHOWN_LENGTH)}'`
   return at < 0 ? 'its end is missing' : `${shown(now![at])} instead of ${shown(before![at])}`
 }
+
+/** Says what differs, as the subject of a sentence; undefined when nothing does. @param table for the sentence */
+export function differenceOf(table: string, expected: TableContent, found: TableContent): string | undefined {
+  if (found.rules !== expected.rules) return `${table} (${firstDifference(expected.rules, found.rules)}) was`
+  const setIn = ({ elements }: TableContent, name: string) => elements.get(name) ?? new Set()
+  const other = SLOT_SETS.find((name) => setIn(expected, name).symmetricDifference(setIn(found, name)).size)
+  return other && `the set '${other}' of ${table} was`
+}
+
+/** Makes a command one that may have been carried out before: an element that is gone cannot be deleted. */
+const repeatable = (command: string): string =>
+  command.startsWith(DELETION) ? `add ${command.slice(DELETION.length)}\n${command}` : command
 
 /** One nftables table of the family inet, changed through open nft sessions. */
 export class NftTable {
@@ -43,9 +58,9 @@ export class NftTable {
     return this.#session.isOwn(pid) || this.#ownPids.includes(pid)
   }
 
-  /** Runs one transaction, which must be one line, in the open session, else in a separate process. */
-  async change(commands: string): Promise<void> {
-    await this.#command(commands)
+  /** Runs commands of one line each as one transaction, in the open session, else in a separate process. */
+  async change(commands: readonly string[]): Promise<void> {
+    await this.#command(commands.join('; '), commands.map(repeatable).join('\n'))
   }
 
   /** Replaces the whole table. @param input for `nft -f` */
@@ -55,7 +70,7 @@ export class NftTable {
 
   /** @throws Error when the table is gone */
   async content(): Promise<TableContent> {
-    const rules = rulesOf(this.#name, await this.#terse.run('list ruleset inet'))
+    const rules = rulesOf(this.#name, await this.#rules())
     if (rules === undefined) throw new Error('No such table')
     const list = (set: string) => this.#command(`list set inet ${this.#name} ${set}`)
     const host = await list('host_networks')
@@ -79,21 +94,32 @@ export class NftTable {
     this.#terse.close()
   }
 
-  async #command(commands: string): Promise<string> {
+  async #rules(): Promise<string> {
+    try {
+      return await this.#terse.run(LIST_RULES)
+    } catch (error) {
+      if (error instanceof NftRefusal) throw error
+      this.#onError(error)
+      return this.#process(`${LIST_RULES}\n`, ['-t'])
+    }
+  }
+
+  /** @param again what a separate process does when the session has ended without an answer */
+  async #command(commands: string, again = commands): Promise<string> {
     try {
       return await this.#session.run(commands)
     } catch (error) {
       if (error instanceof NftRefusal) throw error
       this.#onError(error)
-      return this.#process(`${commands}\n`)
+      return this.#process(`${again}\n`)
     }
   }
 
-  async #process(input: string): Promise<string> {
+  async #process(input: string, flags: readonly string[] = []): Promise<string> {
     const onPid = (pid: number) => {
       this.#ownPids.push(pid)
       if (this.#ownPids.length > MAX_OWN_PIDS) this.#ownPids.shift()
     }
-    return (await run('nft', ['-f', '-'], { input, timeoutMs: NFT_TIMEOUT_MS, onPid })).stdout
+    return (await run('nft', [...flags, '-f', '-'], { input, timeoutMs: NFT_TIMEOUT_MS, onPid })).stdout
   }
 }

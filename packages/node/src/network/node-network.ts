@@ -80,6 +80,7 @@ export class NodeNetwork {
       table: names.nftTable,
       isOwn: (pid) => this.firewall.isOwn(pid),
       onChange: look,
+      onTrace: this.#recorder.onTrace,
       onError,
     })
   }
@@ -102,6 +103,8 @@ export class NodeNetwork {
     })
     this.#monitor.start()
     this.#updateRecorder()
+    // before any sandbox is created, so that a create never waits for it
+    await this.#monitor.untilListening()
     await this.#guard.look()
   }
 

@@ -13,6 +13,7 @@ import { namesFor } from '../instance-names.ts'
 import { parseAddressRange } from './address-range.ts'
 import { ConnectionRecorder } from './connection-recorder.ts'
 import { Firewall } from './firewall.ts'
+import { NftMonitor } from './nft-monitor.ts'
 import type { PacketAgent } from './packet-agent.fixture.ts'
 import { remote } from './packet-remote.fixture.ts'
 import type { Slot } from './slot.ts'
@@ -65,6 +66,9 @@ class World {
   filters!: SlotFilters
   pool!: SlotPool
   recorder!: ConnectionRecorder
+  monitor!: NftMonitor
+  /** What the monitor has reported of the table. */
+  readonly changes: boolean[] = []
   readonly records: ConnectionRecord[] = []
   /** Owners of slots that the firewall does not know, by address. */
   readonly closed = new Map<string, NetworkOwner>()
@@ -115,6 +119,15 @@ ip route add default via ${OUTSIDE}`)
       emit: ({ records }) => void this.records.push(...records),
       onError,
     })
+    this.monitor = new NftMonitor({
+      table: names.nftTable,
+      isOwn: (pid) => this.firewall.isOwn(pid),
+      onChange: (isTouched) => void this.changes.push(isTouched),
+      onTrace: this.recorder.onTrace,
+      onError,
+    })
+    this.monitor.start()
+    await this.monitor.untilListening()
     if (this.options.hasEgress)
       await this.host.serve({ host: EGRESS_DNS.address, udp: [EGRESS_DNS.port], tcp: [EGRESS_DNS.port] })
     for (let i = 0; i < 2; i++) {
@@ -162,6 +175,7 @@ const methods = {
     if (owner) world.closed.set(world.slots[slot]!.address, owner)
     return world.firewall.setPolicy(world.slots[slot]!, policy, owner, closeExisting)
   },
+  changes: async () => world.changes.splice(0),
   keepRoute: () => world.firewall.keepRoute(),
   close: (slot: number) => world.firewall.close(world.slots[slot]!),
   forget: (slot: number) => world.firewall.forget(world.slots[slot]!),

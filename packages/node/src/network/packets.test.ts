@@ -21,9 +21,9 @@ let world: Remote
 let stop: () => void
 
 /** Starts a world of network namespaces; needs root. */
-async function openWorld(options: WorldOptions): Promise<void> {
+async function openWorld(options: WorldOptions, ...namespaces: string[]): Promise<void> {
   const file = new URL('./packet-world.fixture.ts', import.meta.url).pathname
-  const args = ['--net', '--mount', process.execPath, file]
+  const args = ['--net', '--mount', ...namespaces, process.execPath, file]
   const child = spawn('unshare', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
   await once(child, 'message')
   world = remote<Remote>(child)
@@ -315,6 +315,14 @@ describe('without a proxy', () => {
   afterAll(() => stop())
   afterEach(cleanUp)
 
+  test('the first refusal of the first sandbox that is recorded is in the record', async () => {
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
+    await world.record(true)
+    expect(await tcp('11.0.0.1', 443)).toMatchObject(refused)
+    const denied = { ...OWNER, address: '11.0.0.1', port: 443, verdict: 'denied', rule: 'deny 11.0.0.0/8' }
+    await expect.poll(() => world.records()).toMatchObject([denied])
+  })
+
   test("a policy that needs it is refused with a reason, and the administrator's ranges are open to every policy", async () => {
     await expect(set(NAMES)).rejects.toThrow('this node has no egress proxy')
     expect(await tcp(PUBLIC, 443, { timeoutMs: 300 })).toMatchObject(silent)
@@ -345,6 +353,24 @@ describe('without a proxy', () => {
   )
 })
 
+describe('in a process namespace, as of a container', () => {
+  beforeAll(() => openWorld({}, '--pid', '--fork', '--mount-proc', '--kill-child'))
+  afterAll(() => stop())
+
+  test('own changes of ranges are no fault, and a change of rules by another program is', async () => {
+    const changes: boolean[] = []
+    const count = async () => changes.push(...(await world.changes()))
+    await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
+    await expect.poll(count).toBeGreaterThan(0)
+    expect(await world.examine(changes.includes(true))).toBeUndefined()
+    const { table } = await world.info()
+    await world.sh(`nft insert rule inet ${table} from_sandbox accept`)
+    await expect.poll(count).toBeGreaterThan(1)
+    expect(await world.examine(changes.includes(true))).toMatch(/from_sandbox|instead of/)
+    expect(changes).not.toContain(true)
+  })
+})
+
 describe('when all are recorded', () => {
   beforeAll(async () => {
     await openWorld({ recordAll: true })
@@ -355,17 +381,13 @@ describe('when all are recorded', () => {
 
   test('what a closed sandbox tries is recorded, and reaches nothing', async () => {
     await set(CLOSED)
-    const trying = async () => {
-      // the programs report nothing before they listen
-      expect(await tcp(PUBLIC, 8080, { timeoutMs: 200 })).toMatchObject(silent)
-      expect((await udp('169.254.53.53', 53, { timeoutMs: 200 })).outcome).not.toBe('ping')
-      return (await world.records()) as ConnectionRecord[]
-    }
+    expect(await tcp(PUBLIC, 8080, { timeoutMs: 200 })).toMatchObject(silent)
     const denied = (fields: object) =>
       expect.objectContaining({ ...OWNER, ...fields, verdict: 'denied', rule: 'deny 0.0.0.0/0' })
     await expect
-      .poll(trying)
-      .toEqual(expect.arrayContaining([denied({ address: PUBLIC, port: 8080, protocol: 'tcp' })]))
+      .poll(() => world.records())
+      .toEqual([denied({ address: PUBLIC, port: 8080, protocol: 'tcp' })])
+    expect((await udp('169.254.53.53', 53, { timeoutMs: 200 })).outcome).not.toBe('ping')
     expect(await world.accepted('outside')).toEqual([])
     await set(OPEN)
     expect(await tcp(PUBLIC, 8080)).toMatchObject(hello(PUBLIC, 8080))
@@ -381,7 +403,7 @@ describe('the record', () => {
   beforeAll(async () => {
     await openWorld({ hasEgress: true, maxConnections: LIMIT })
     await world.record(true)
-    // the programs report nothing before they listen
+    // `conntrack` reports nothing before it listens
     await set({ ...OPEN, denyRanges: ['11.0.0.0/8'] })
     const seen = new Set<string>()
     await vi.waitFor(

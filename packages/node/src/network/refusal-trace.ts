@@ -14,7 +14,7 @@ const REPEAT_MS = 60_000
 const MAX_REMEMBERED = 4_000
 
 /**
- * Reads a line of `nft monitor trace` that shows the packet, e.g. `trace id 9 inet sandlot_1234 refused_policy packet:
+ * Reads a line of `nft monitor` that shows the packet, e.g. `trace id 9 inet sandlot_1234 refused_policy packet:
  * iif "sl1234-0" … ip saddr 10.1.0.2 ip daddr 1.2.3.4 … ip protocol tcp … tcp sport 1 tcp dport 443 …`.
  * @returns undefined for other lines and other tables
  */

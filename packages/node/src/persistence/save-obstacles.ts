@@ -19,7 +19,7 @@ const OBSTACLES: readonly SaveObstacle[] = [
     sign: "invalidated dentries can't be saved",
     route: '/volumes/stale',
     what: 'a process holds a file of a volume',
-    remedy: 'which another sandbox has deleted or replaced: close it first',
+    remedy: 'which another sandbox has deleted or replaced: close it first, or pause without the memory',
   },
   {
     sign: '/dev/net/tun does not support save/restore',

@@ -67,6 +67,9 @@ export const SandboxEventData = Type.Object(
     ),
     pause_reason: Type.Optional(OneOf(['request', 'timeout', 'recovered'], { description: 'paused only' })),
     checkpoint: Type.Optional(EventCheckpoint),
+    memory_lost: Type.Optional(
+      Type.String({ description: 'paused only: why a pause at the deadline was made without the memory' }),
+    ),
     resume_reason: Type.Optional(OneOf(['request', 'traffic'], { description: 'resumed only' })),
     memory: Type.Optional(Type.Boolean({ description: 'resumed only: false means that the sandbox booted' })),
     fallback: Type.Optional(

@@ -28,6 +28,7 @@ import { debianTools, envd, erofs, go, node, runsc } from './program-checks.ts'
 import { connectionTable, diskShare, swapLimit } from './share-checks.ts'
 import { store } from './store-check.ts'
 import { unlistedData } from './unlisted-check.ts'
+import { volumes } from './volume-checks.ts'
 
 const CHECK_TIMEOUT_MS = 15_000
 
@@ -48,6 +49,7 @@ const CHECKS: Record<string, Check> = {
   'swap limit': () => swapLimit(),
   'disk share': () => diskShare(),
   disk: diskSpace,
+  volumes,
   port,
   'name resolution': nameResolution,
   clock,

@@ -1854,6 +1854,8 @@ export interface components {
              */
             pause_reason?: "request" | "timeout" | "recovered";
             checkpoint?: components["schemas"]["SandboxEventCheckpoint"];
+            /** @description paused only: why a pause at the deadline was made without the memory */
+            memory_lost?: string;
             /**
              * @description resumed only
              * @enum {string}
@@ -2680,7 +2682,7 @@ export interface operations {
             query?: never;
             header?: never;
             path: {
-                /** @description e2b.tgz or e2b-cli.tgz */
+                /** @description e2b.tgz, e2b-cli.tgz or sandlot-mcp.tgz */
                 file: string;
             };
             cookie?: never;

@@ -277,6 +277,24 @@ describe('at its deadline', () => {
     await expect.poll(() => stateOf(id)).toBe('paused')
   })
 
+  test('a sandbox whose memory a file of a volume blocks is paused without it at last, and the event says why', async () => {
+    const { sandboxID: id } = await t.create({ timeout: 5, autoPause: true })
+    t.node.failMemory = 10
+    pass(5)
+    for (let tries = 1; tries <= 3; tries++) {
+      await expect.poll(() => t.node.failMemory).toBe(10 - tries)
+      await expect.poll(() => stateOf(id)).toBe('running')
+      await expect.poll(() => tree(id)).toEqual([])
+      pass(30)
+    }
+    await expect.poll(() => stateOf(id)).toBe('paused')
+    expect(await tree(id)).toMatchObject([{ why: 'auto-pause', memory: false, isHead: true }])
+    expect((await t.eventsOf(id)).at(-1)?.event_data).toMatchObject({
+      pause_reason: 'timeout',
+      memory_lost: 'a process holds /mnt/data/file',
+    })
+  })
+
   test('many sandboxes are paused concurrently, each once', async () => {
     const created = await Promise.all(
       Array.from({ length: 50 }, () => t.create({ timeout: 5, autoPause: true })),

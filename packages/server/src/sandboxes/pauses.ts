@@ -15,6 +15,11 @@ import { become, type CheckpointReason } from './state.ts'
 
 /** Delay before the retry of a pause that failed at the deadline. */
 const PAUSE_RETRY_MS = 30_000
+/**
+ * Tries to save the memory at the deadline when a file of a volume stands in the way. A sandbox that nobody uses must not run
+ * for ever, so its files alone are saved afterwards.
+ */
+const MEMORY_TRIES = 3
 
 export interface PauseOptions {
   hasMemory: boolean
@@ -68,12 +73,16 @@ export class Pauses {
         if (!sandbox || !this.#deadlines.isOver(sandbox)) return
         // an unresponsive guest does not delay the pause: code in a sandbox must not be able to postpone the deadline
         const isHealthy = await node.isGuestHealthy(sandbox.machineId)
-        await this.#pause(sandbox, 'auto-pause', hasMemory, isHealthy)
+        const lost = hasMemory ? memoryLost(sandbox) : undefined
+        await this.#pause(sandbox, 'auto-pause', hasMemory && lost === undefined, isHealthy, lost)
       })
     pause().catch((err) => {
       logger.error({ err, sandboxId }, 'a sandbox could not be paused at its deadline and keeps running')
       const sandbox = registry.get(sandboxId)
-      if (sandbox?.state === 'running') this.#deadlines.set(sandbox, now() + PAUSE_RETRY_MS)
+      if (sandbox?.state !== 'running') return
+      if (err instanceof SandlotError && err.errorName === 'checkpoint_blocked')
+        sandbox.blockedPauses = { count: (sandbox.blockedPauses?.count ?? 0) + 1, reason: err.message }
+      this.#deadlines.set(sandbox, now() + PAUSE_RETRY_MS)
     })
   }
 
@@ -82,6 +91,7 @@ export class Pauses {
     why: CheckpointReason,
     hasMemory: boolean,
     isHealthy: boolean,
+    memoryLost?: string,
   ): Promise<void> {
     const { node, repository, registry, now } = this.#operations
     const { sandboxId } = sandbox
@@ -109,11 +119,13 @@ export class Pauses {
     sandbox.checkpointId = checkpointId
     sandbox.saved = savedAs
     sandbox.pausedAtMs = now()
+    sandbox.blockedPauses = undefined
     registry.show(sandbox)
     this.#takeovers.markDirty(sandbox)
     const event = lifecycleEvent('paused', sandbox, sandbox.pausedAtMs, {
       pause_reason: why === 'auto-pause' ? 'timeout' : 'request',
       checkpoint: { id: checkpointId, memory: hasMemory, size_bytes: saved.sizeBytes },
+      ...(memoryLost !== undefined && { memory_lost: memoryLost }),
     })
     // the row says `pausing` and the checkpoint is complete, so a restart of the server would finish the pause in the
     // same way
@@ -244,6 +256,10 @@ export class Pauses {
     throw new SandlotError('checkpoint_damaged', `${error.message}; ${offer}`, { cause: error })
   }
 }
+
+/** @returns why the memory of a sandbox is given up at its deadline; undefined: it is to be saved */
+const memoryLost = ({ blockedPauses }: LiveSandbox): string | undefined =>
+  blockedPauses && blockedPauses.count >= MEMORY_TRIES ? blockedPauses.reason : undefined
 
 const guestUnresponsive = (sandboxId: string, hasMemory: boolean): SandlotError =>
   new SandlotError(

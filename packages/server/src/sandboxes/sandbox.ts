@@ -63,6 +63,8 @@ export interface LiveSandbox extends BuildResources {
   /** Checkpoint that the sandbox was last saved as, or started from. */
   checkpointId?: string
   pausedAtMs?: number
+  /** Pauses at the deadline that a file of a volume has prevented, one after the other. */
+  blockedPauses?: { count: number; reason: string }
   /** How a paused sandbox is saved; absent while it runs. */
   saved?: SavedAs
   /** User of commands, as set by the build. */

@@ -263,8 +263,12 @@ export class NodeDouble implements SandboxNode {
   /** Machines whose envd does not answer. */
   readonly unresponsive = new Set<string>()
   isGuestHealthy = async (machineId: string) => !this.unresponsive.has(machineId)
+  /** How many pauses with memory fail because of a file of a volume. */
+  failMemory = 0
   async pause(machineId: string, checkpointId: string, { hasMemory }: PauseOptions) {
     this.#checkAlive(machineId)
+    if (hasMemory && this.failMemory-- > 0)
+      throw new SandlotError('checkpoint_blocked', 'a process holds /mnt/data/file')
     const info = await this.#save(checkpointId)
     if (hasMemory) this.frozen.add(machineId)
     else this.#end(machineId)

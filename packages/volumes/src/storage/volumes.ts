@@ -14,6 +14,7 @@ import { ContentFiles } from '../content/files.ts'
 import { removeTrees } from '../content/tree-removal.ts'
 import { codeOf, diskFull } from '../errors.ts'
 import { Attachments } from './attachments.ts'
+import { isOnNetwork } from './disk-kind.ts'
 import {
   bytesOnDisk,
   copyImage,
@@ -54,13 +55,6 @@ export interface VolumesOptions {
 }
 
 const PATIENCE_MS = 10_000
-
-/** Types of network file systems, as `statfs` names them (statfs(2)). */
-const NETWORK_TYPES = new Set([
-  0x6969, 0x00c36400, 0xff534d42, 0xfe534d42, 0x65735546, 0x0bd00bd0, 0x01021997,
-  // file systems on disks that several hosts share: GFS2, OCFS2, GPFS
-  0x01161970, 0x7461636f, 0x47504653,
-])
 
 /** The volumes of this host. */
 export class Volumes implements VolumeStorage {
@@ -107,7 +101,7 @@ export class Volumes implements VolumeStorage {
   static async open(options: VolumesOptions): Promise<Volumes> {
     const volumes = new Volumes(options)
     await volumes.#layout.prepare()
-    const isShared = NETWORK_TYPES.has(Number((await statfs(options.dir)).type))
+    const isShared = await isOnNetwork(options.dir)
     volumes.#isShared = isShared
     const kind = options.kind ?? (isShared ? 'folder' : 'image')
     const hasPlainIds = kind === 'folder' && !(await volumes.#canMapIds())
