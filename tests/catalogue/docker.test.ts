@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { BUILD_TIMEOUT_MS, waitForTemplate } from './ready.ts'
 
 const APP = '/home/user/app'
-const curl = 'curl -sS --retry 100 --retry-delay 0 --retry-connrefused localhost'
+// the proxy of a published port accepts before the server behind it listens, and then resets
+const curl = 'curl -sS --retry 100 --retry-delay 0 --retry-all-errors localhost'
 const created: Sandbox[] = []
 let sandbox: Sandbox
 
