@@ -5,7 +5,8 @@ import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { BUILD_TIMEOUT_MS, waitForTemplate } from './ready.ts'
 
 const APP = '/home/user/app'
-const curl = 'curl -sS --retry 100 --retry-delay 0 --retry-connrefused localhost'
+// the proxy of a published port accepts before the server behind it listens, and then resets
+const curl = 'curl -sS --retry 100 --retry-delay 0 --retry-all-errors localhost'
 const created: Sandbox[] = []
 let sandbox: Sandbox
 
@@ -96,6 +97,6 @@ test('at its deadline the sandbox is paused nevertheless, without what cannot be
   const state = async () => (await Sandbox.getInfo(sandbox.sandboxId)).state
   await vi.waitFor(async () => expect(await state()).toBe('paused'), { timeout: 120_000, interval: 200 })
   sandbox = await Sandbox.connect(sandbox.sandboxId, { timeoutMs: 600_000 })
-  expect(await run('pgrep -fc hold-tun.py || true', 'root')).toBe('0')
+  expect(await run('pgrep -fc [h]old-tun || true', 'root')).toBe('0')
   expect(await run('docker exec web node -p "6 * 7"')).toBe('42')
 })
