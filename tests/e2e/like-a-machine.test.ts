@@ -49,10 +49,6 @@ beforeAll(async () => {
     'apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq -y nginx-light s3fs rclone 2>&1',
     SETUP_TIMEOUT_MS,
   )
-  await sandbox.files.write(
-    '/usr/local/bin/systemctl',
-    await readFile('/work/w8/packages/node/src/images/systemctl.sh', 'utf8'),
-    { user: 'root' },
   config = join(folder, 'ssh_config')
   const { stdout, stderr, code } = await e2b(['sandbox', 'ssh-config'])
   if (code !== 0) throw new Error(stderr)
