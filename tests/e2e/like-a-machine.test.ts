@@ -16,6 +16,7 @@ import { internet } from '../internet/injected.ts'
 import { buildCli, e2b, end, environment, home } from './cli/command.ts'
 
 const SETUP_TIMEOUT_MS = 400_000
+const EVENTUALLY = { timeout: 60_000 }
 
 /** A service that its user has written, as an agent does for a program that shall go on. */
 const UNIT = `[Unit]
@@ -23,8 +24,8 @@ Description=Pages of a test
 [Service]
 User=user
 Environment="TITLE=two words" PORT=8123
-ExecStart=/usr/bin/python3 -c "import http.server as h, os; \\
-  open('/tmp/title', 'w').write(os.environ['TITLE']); h.test(port=int(os.environ['PORT']))"
+ExecStart=/bin/sh -c 'echo "$TITLE" > /tmp/title; \\
+  exec python3 -m http.server $PORT --directory /tmp'
 Restart=always
 [Install]
 WantedBy=multi-user.target
@@ -110,15 +111,15 @@ describe('ssh', () => {
       { env: environment(), stdio: 'ignore' },
     )
     try {
-      await expect.poll(() => existsSync(socket)).toBe(true)
-      const count = await openssh('ssh', '-S', socket, host, 'pgrep -fc "sshd.*-i -e"')
+      await expect.poll(() => existsSync(socket), EVENTUALLY).toBe(true)
+      const count = await openssh('ssh', '-S', socket, host, 'pgrep -cx sshd')
       expect(count.stdout).toBe('1\n')
       expect((await fetch(`http://127.0.0.1:${port}/health`)).ok).toBe(true)
     } finally {
       master.kill()
       await once(master, 'exit')
     }
-    await expect.poll(() => root('pgrep -fc "sshd.*-i -e" || true'), { timeout: 30_000 }).toBe('0\n')
+    await expect.poll(() => root('pgrep -cx sshd || true'), EVENTUALLY).toBe('0\n')
   })
 
   test('keys are private, and a host key that is not the one of the sandbox ends the connection', async () => {
@@ -164,7 +165,7 @@ describe('systemctl', () => {
     const untilItAnswers = 'until curl -so /dev/null localhost:8123; do sleep 0.2; done'
     await root(untilItAnswers)
     const pid = (await root('systemctl show pages -p MainPID --value')).trim()
-    expect(await root(`stat -c %U /proc/${pid}; cat /tmp/title`)).toBe('user\ntwo words')
+    expect(await root(`stat -c %U /proc/${pid}; cat /tmp/title`)).toBe('user\ntwo words\n')
     await root(`kill -9 ${pid}; while [ -e /proc/${pid} ]; do sleep 0.1; done; ${untilItAnswers}`)
     expect(await root('systemctl is-enabled pages')).toBe('enabled\n')
   })
@@ -189,7 +190,9 @@ test('s3fs and rclone mount a bucket', async () => {
   await root('until grep -q " /home/user/rclone " /proc/mounts; do sleep 0.1; done')
   await sandbox.commands.run('echo one > bucket/one && echo two > rclone/two')
   expect(await readFile(join(s3.bucketDir, 'one'), 'utf8')).toBe('one\n')
-  await expect.poll(() => readFile(join(s3.bucketDir, 'two'), 'utf8').catch(() => '')).toBe('two\n')
+  await expect
+    .poll(() => readFile(join(s3.bucketDir, 'two'), 'utf8').catch(() => ''), EVENTUALLY)
+    .toBe('two\n')
 })
 
 test('after a pause ssh, services, units and mounts work', async () => {
@@ -204,11 +207,13 @@ test('after a pause ssh, services, units and mounts work', async () => {
   expect(await readFile(join(s3.bucketDir, 'three'), 'utf8')).toBe('three\n')
   expect(
     await root(
-      'systemctl is-active nginx pages; curl -so /dev/null -w "%{http_code}" localhost localhost:8123',
+      'systemctl is-active nginx pages; curl -so /dev/null -w "%{http_code} " localhost; curl -s localhost:8123/title',
     ),
-  ).toBe('active\nactive\n200200')
+  ).toBe('active\nactive\n200 two words\n')
   await sandbox.commands.run('echo four > rclone/four && fusermount3 -u rclone && sudo umount bucket')
-  await expect.poll(() => readFile(join(s3.bucketDir, 'four'), 'utf8').catch(() => '')).toBe('four\n')
+  await expect
+    .poll(() => readFile(join(s3.bucketDir, 'four'), 'utf8').catch(() => ''), EVENTUALLY)
+    .toBe('four\n')
 })
 
 test('the script of the workflow for GitHub runs the tests of a branch, and fails with them', async () => {

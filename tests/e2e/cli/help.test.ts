@@ -36,6 +36,8 @@ const COMMANDS = [
 const OWN_COMMANDS = [
   'sandbox cp',
   'sandbox port-forward',
+  'sandbox ssh',
+  'sandbox ssh-config',
   'sandbox checkpoint',
   'sandbox tree',
   'sandbox diff',

@@ -191,9 +191,8 @@ start_unit() {
 supervise() {
   restart=$(first Restart) delay=$(first RestartSec)
   case $delay in *ms) delay=0.1 ;; *min) delay=60 ;; *) delay=${delay%s} ;; esac
-  starts=0
+  starts=0 began=$(date +%s)
   while :; do
-    line=$(first ExecStart)
     setsid sh "$0" --main "$name" &
     pid=$!
     say $pid >"$STATE/$name.main"
@@ -206,8 +205,10 @@ supervise() {
       on-success) [ $code -eq 0 ] || break ;;
       *) break ;;
     esac
-    # as systemd: five starts in short order are enough
-    [ $((starts += 1)) -ge 5 ] && [ "${delay:-0}" != 5 ] && break
+    # as systemd: at most five starts in ten seconds
+    now=$(date +%s)
+    [ $((now - began)) -gt 10 ] && starts=0 began=$now
+    [ $((starts += 1)) -ge 5 ] && break
     sleep "${delay:-0.1}"
   done
   [ $code -ne 0 ] && [ ! -e "$STATE/$name.stopping" ] && touch "$STATE/$name.failed"
@@ -341,8 +342,7 @@ list_unit_files() {
   done
 }
 
-# What runs the services of a template before its start command: those that were enabled with `systemctl enable` or
-# `--wanted`; see boot.
+# Starts what was enabled with this program, before the start command of a template.
 boot() {
   for each in $(cat /etc/systemctl.enabled 2>/dev/null); do
     find_service "$each"
@@ -395,13 +395,18 @@ act() {
       [ "$(state)" = active ] || verb=start ;;
     try-restart | condrestart) [ "$(state)" = active ] || return 0; verb=restart ;;
     reload) [ "$(state)" = active ] || { warn "$name.service is not active, cannot reload."; return 1; } ;;
+    start) [ "$(state)" = active ] && return 0 ;;
+    stop)
+      stop
+      # scripts fail when nothing runs, systemd does not
+      [ "$(state)" != active ]
+      return ;;
     kill)
       MAINPID=$(main_pid)
       end_processes "${signal:-TERM}"
       return ;;
   esac
   "$verb" && return 0
-  [ "$verb" = stop ] && return 1
   warn "Job for $name.service failed because the control process exited with error code."
   warn "See \"systemctl status $name.service\"${script:+ and the logs below /var/log} for details."
   return 1

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process'
-import { expect, test } from 'vitest'
+import { test } from 'vitest'
 import { SYSTEMCTL, startEnabledServices } from './systemctl.ts'
 
 test('the scripts run in any POSIX shell', () => {
