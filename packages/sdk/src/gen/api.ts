@@ -1427,7 +1427,7 @@ export interface components {
             code: number;
             /** @description What is wrong and what to do about it, for people */
             message: string;
-            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, secret_limit_reached, payload_too_large, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, secrets_unavailable, volume_unavailable, store_unavailable, operation_timeout, disk_full */
+            /** @description Name of the error, for programs: invalid_request, build_failed, unauthorized, forbidden, not_found, checkpoint_not_found, request_timeout, conflict, idempotency_request_mismatch, idempotency_in_progress, sandbox_snapshot_guest_agent_unresponsive, secret_limit_reached, payload_too_large, idempotency_outcome_unknown, rate_limited, quota_exceeded, internal_server_error, sandbox_create_failed, checkpoint_failed, checkpoint_damaged, not_implemented, sandbox_unreachable, sandbox_capacity_unavailable, sandbox_memory_blocked, sandbox_guest_unresponsive, firewall_unavailable, server_draining, idempotency_unavailable, checkpoint_store_unavailable, secrets_unavailable, volume_unavailable, store_unavailable, operation_timeout, disk_full */
             error_code?: string;
         };
         /** @description Login to the registry of fromImage */
@@ -1820,6 +1820,8 @@ export interface components {
              */
             pause_reason?: "request" | "timeout" | "recovered";
             checkpoint?: components["schemas"]["SandboxEventCheckpoint"];
+            /** @description paused only: why a pause at the deadline was made without the memory */
+            memory_lost?: string;
             /**
              * @description resumed only
              * @enum {string}
@@ -2483,6 +2485,8 @@ export interface components {
          *     `sandbox_snapshot_guest_agent_unresponsive`: Resume the sandbox with memory: false, which boots it from its files.
          *
          *     `secret_limit_reached`: Delete secrets that are no longer used.
+         *
+         *     `sandbox_memory_blocked`: Close the file that the message names, or pause without memory.
          */
         409: {
             headers: {
