@@ -202,7 +202,7 @@ export class ContentFiles implements VolumeFiles {
     return this.#operations.whileHeld(volumeId, work)
   }
 
-  /** Ends the work in the background on one volume; the next use of the volume after a day continues it. */
+  /** Ends the work in the background on one volume; the next use of the volume continues it. */
   async stop(volumeId: string): Promise<void> {
     this.#cleaned.delete(volumeId)
     await this.#stop((one) => one === volumeId)
