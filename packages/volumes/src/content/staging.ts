@@ -1,5 +1,6 @@
 import { constants, createWriteStream } from 'node:fs'
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises'
+import type { Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { VolumeAttributes } from '@sandlot/protocol/node'
@@ -102,7 +103,9 @@ async function fill(
   roomBytes: () => number,
 ): Promise<void> {
   const target = createWriteStream('', { fd: file.fd, autoClose: false, highWaterMark: 256 * 1024 })
-  await pipeline(content, (chunks) => whileThereIsRoom(chunks, roomBytes), target)
+  // a request that is destroyed would take its connection with it, and perhaps the answer: Node drops the rest of the body
+  const chunks = (content as Readable).iterator({ destroyOnReturn: false })
+  await pipeline(whileThereIsRoom(chunks, roomBytes), target)
 }
 
 async function* whileThereIsRoom(
