@@ -142,7 +142,8 @@ export class VolumeService {
   delete(team: Team, volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
       const volume = await this.get(team.teamId, volumeId)
-      const users = this.#options.usersOf(team.teamId, volumeId)
+      const own = this.#options.usersOf(team.teamId, volumeId)
+      const users = own.length > 0 ? own : await this.#options.repository.usersOf(team.teamId, volumeId)
       if (users.length > 0)
         throw new SandlotError(
           'conflict',
