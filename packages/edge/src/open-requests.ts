@@ -55,7 +55,7 @@ export class OpenRequests {
       const left = this.#pending.get(socket)! - 1
       this.#pending.set(socket, left)
       if (socket.destroyed) return
-      if (!request.complete) awaitRest(request, isShort ? REST_MAX_BYTES : Number.POSITIVE_INFINITY)
+      if (!request.complete) awaitRest(request, socket, isShort ? REST_MAX_BYTES : Number.POSITIVE_INFINITY)
       // Node has just set the longer timeout, and resets the timeout when the next request arrives.
       else if (isShort && left === 0) socket.setTimeout(this.#idle.shortMs)
     })
@@ -72,9 +72,9 @@ export class OpenRequests {
 /**
  * Watches the rest of a request's body after the answer was sent. Node reads and drops the rest, as some clients read
  * the answer only after they have sent everything. Breaks the connection when the rest arrives too slowly or is too large.
+ * @param socket that of the request, which has none any more when its reader failed and destroyed it
  */
-function awaitRest(request: IncomingMessage, maxBytes: number): void {
-  const { socket } = request
+function awaitRest(request: IncomingMessage, socket: Socket, maxBytes: number): void {
   const first = socket.bytesRead
   let before = first
   let intervals = 0

@@ -68,6 +68,19 @@ export class VolumeRepository {
     return row && toVolume(row)
   }
 
+  /** Sandboxes of the team that have a volume mounted, those included that another server runs. */
+  async usersOf(teamId: string, volumeId: string): Promise<string[]> {
+    const rows = await this.#store
+      .selectFrom('sandboxes')
+      .select('id')
+      .where('team_id', '=', teamId)
+      .where('state', 'not in', ['killing', 'killed'])
+      .where('settings', 'like', `%"${volumeId}"%`)
+      .orderBy('id')
+      .execute()
+    return rows.map(({ id }) => id)
+  }
+
   /** Volumes of all teams whose files may not be where their rows say. */
   async all(): Promise<Volume[]> {
     return (await this.#store.selectFrom('volumes').selectAll().execute()).map(toVolume)

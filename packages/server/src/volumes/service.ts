@@ -175,7 +175,8 @@ export class VolumeService {
     return this.#changes.run(volumeId, async () => {
       if (isForGood && (await this.#isInTrash(team, volumeId))) return this.#forget(volumeId)
       const volume = await this.get(team.teamId, volumeId)
-      const users = this.#options.usersOf(team.teamId, volumeId)
+      const own = this.#options.usersOf(team.teamId, volumeId)
+      const users = own.length > 0 ? own : await this.#options.repository.usersOf(team.teamId, volumeId)
       if (users.length > 0)
         throw new SandlotError(
           'conflict',

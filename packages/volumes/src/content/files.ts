@@ -91,15 +91,16 @@ export class ContentFiles implements VolumeFiles {
   }
 
   async remove(volumeId: string, bytes: Buffer): Promise<void> {
-    const removal = await this.#within(volumeId, bytes, async (volume, path) => {
+    const moved = await this.#within(volumeId, bytes, async (volume, path) => {
       if (path.isRoot)
         throw new SandlotError('invalid_request', 'the root of a volume cannot be removed: delete the volume')
-      const moved = await withDescriptor(openFolder(volume.root, path.parent), (parent) =>
+      return withDescriptor(openFolder(volume.root, path.parent), (parent) =>
         volume.staging.takeAway(parent, path.name),
       )
-      return moved && this.#removeLater(volumeId, moved)
     })
-    if (removal) await Promise.race([removal, delay(REMOVAL_MS, undefined, { ref: false })])
+    if (!moved) return
+    const removal = this.#removeLater(volumeId, moved)
+    await Promise.race([removal, delay(REMOVAL_MS, undefined, { ref: false })])
   }
 
   async list(volumeId: string, bytes: Buffer, depth: number): Promise<AsyncGenerator<VolumeEntry[]>> {
@@ -222,7 +223,7 @@ export class ContentFiles implements VolumeFiles {
     return this.#operations.whileHeld(volumeId, work)
   }
 
-  /** Ends the work in the background on one volume; the next use of the volume after a day continues it. */
+  /** Ends the work in the background on one volume; the next use of the volume continues it. */
   async stop(volumeId: string): Promise<void> {
     this.#cleaned.delete(volumeId)
     await this.#stop((one) => one === volumeId)

@@ -90,7 +90,7 @@ export class Staging {
     } catch (error) {
       if (codeOf(error) !== 'EISDIR' && codeOf(error) !== 'EPERM') throw error
     }
-    const moved = Buffer.from(this.#names.next())
+    const moved = Buffer.from(this.#names.nextForRemoval())
     await rename(location, pathIn(this.#folder, moved))
     return moved
   }

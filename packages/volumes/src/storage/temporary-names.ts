@@ -20,6 +20,11 @@ export class TemporaryNames {
     return `${this.#run}${randomUUID()}`
   }
 
+  /** For an entry that only waits to be removed: a leftover at once, so that a removal that was stopped is continued. */
+  nextForRemoval(): string {
+    return `${this.#server}removed${SEPARATOR}${randomUUID()}`
+  }
+
   /** Whether a run of this server made the entry. */
   isOwn(name: string): boolean {
     return name.startsWith(this.#server)
