@@ -42,8 +42,11 @@ const textOf = (result: unknown) => (result as { content: Array<{ text: string }
 
 test('each server lists its tools and answers a call', async () => {
   const client = await connect((await sandbox.getMcpToken())!)
-  const names = (await client.listTools()).tools.map(({ name }) => name)
-  expect(names).toEqual(expect.arrayContaining(['write_file', 'create_entities', 'get_current_time']))
+  const names = async () => (await client.listTools()).tools.map(({ name }) => name)
+  // a create waits for servers for 50 seconds, in which a busy machine may not start all
+  await expect
+    .poll(names, { timeout: 60_000 })
+    .toEqual(expect.arrayContaining(['write_file', 'create_entities', 'get_current_time']))
   await client.callTool({ name: 'write_file', arguments: { path: '/home/user/a.txt', content: 'by MCP' } })
   expect(await sandbox.files.read('/home/user/a.txt')).toBe('by MCP')
   expect((await sandbox.commands.run('stat -c %U /home/user/a.txt')).stdout.trim()).toBe('user')
