@@ -3,6 +3,11 @@ import type { Progress } from './socket-reader.ts'
 
 /** More does not make records of TLS larger, or writes fewer. */
 const MAX_COLLECTED_BYTES = 128 * 1024
+/**
+ * So many are written as one: each piece that waits takes some 300 bytes beside its own, and chunks of one byte would take
+ * megabytes for each connection whose server does not read.
+ */
+const MAX_PIECES = 256
 
 /**
  * Writes to a socket what another one receives. What comes in one turn of the event loop is written at once, without a copy
@@ -49,13 +54,14 @@ export class Outlet {
     else this.#collected.push(bytes)
     this.#collectedBytes += bytes.length
     this.#progress.passedBytes += bytes.length
-    if (this.#collectedBytes >= MAX_COLLECTED_BYTES) this.send()
+    if (this.#collectedBytes >= MAX_COLLECTED_BYTES || this.#collected.length >= MAX_PIECES) this.send()
   }
 
   /** Writes what was collected. */
   send(): void {
     if (this.#collectedBytes === 0) return
-    const collected = this.#collected
+    const isInPieces = this.#collected.length >= MAX_PIECES
+    const collected = isInPieces ? [Buffer.concat(this.#collected)] : this.#collected
     this.#collected = []
     this.#collectedBytes = 0
     const socket = this.#socket

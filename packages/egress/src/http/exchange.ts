@@ -1,6 +1,6 @@
 import type { Readable } from 'node:stream'
 import { passableTrailers } from '@sandlot/protocol/http-headers'
-import { responseHeaders } from './headers.ts'
+import { responseHeaders, withoutNamesOf } from './headers.ts'
 import type {
   AnswerHead,
   AnswerListener,
@@ -19,6 +19,8 @@ export interface ExchangeOptions {
   downstream: Downstream
   origin: Origin
   head: UpstreamHead
+  /** Headers that rules set. */
+  replaced: RawHeaders
   /** How long both sides may be silent. */
   idleTimeoutMs: number
 }
@@ -154,7 +156,7 @@ class Exchange implements AnswerListener {
     })
     source.once('end', () => {
       if (this.#isOver) return
-      const trailers = passableTrailers(downstream.requestTrailers())
+      const trailers = passableTrailers(withoutNamesOf(this.#options.replaced, downstream.requestTrailers()))
       if (trailers.length > 0) upstream.setTrailers(trailers)
       upstream.end()
     })

@@ -32,32 +32,42 @@ export interface ForwardedRequest {
  */
 export function requestHeaders(request: ForwardedRequest, replaced: RawHeaders): RawHeaders {
   const raw = request.headers
-  const isReplaced = new Set<string>()
-  for (let i = 0; i < replaced.length; i += 2) isReplaced.add(replaced[i]!.toLowerCase())
+  const own = withoutNamesOf(replaced, raw)
   const named = namedByConnection(raw)
   const headers: RawHeaders = []
   const cookies: string[] = []
   let isLengthGiven = false
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = raw[i]!
+  for (let i = 0; i < own.length; i += 2) {
+    const name = own[i]!
     const lower = name.toLowerCase()
     if (lower === 'host' || lower === 'expect' || lower.startsWith(':')) continue
-    if (HOP_BY_HOP.has(lower) || named?.has(lower) || isReplaced.has(lower)) continue
+    if (HOP_BY_HOP.has(lower) || named?.has(lower)) continue
     if (lower === 'content-length') isLengthGiven = true
-    if (lower === 'cookie') cookies.push(raw[i + 1]!)
-    else headers.push(name, raw[i + 1]!)
+    if (lower === 'cookie') cookies.push(own[i + 1]!)
+    else headers.push(name, own[i + 1]!)
   }
   // HTTP/2 may split cookies to compress them better; HTTP/1.1 wants one line (RFC 9113, 8.2.3).
   if (cookies.length > 0) headers.push('Cookie', cookies.join('; '))
   headers.push(...replaced)
   if (/\btrailers\b/i.test(valuesOf(raw, 'te').join())) headers.push('TE', 'trailers')
   if (request.expectsContinue) headers.push('Expect', '100-continue')
-  if (request.hasBody && !isLengthGiven)
-    headers.push('Transfer-Encoding', valuesOf(raw, 'transfer-encoding').join(', ') || 'chunked')
+  if (request.hasBody && !isLengthGiven) headers.push('Transfer-Encoding', 'chunked')
   else if (!request.hasBody && !isLengthGiven && /^(POST|PUT|PATCH)$/.test(request.method))
     headers.push('Content-Length', '0')
   return headers
 }
+
+/**
+ * Returns headers or trailers of a client without those that a server could take for one that a rule sets: CGI, WSGI and
+ * PHP do not tell `_` from `-`, and some servers add trailers to the headers.
+ */
+export function withoutNamesOf(replaced: RawHeaders, headers: RawHeaders): RawHeaders {
+  if (replaced.length === 0) return headers
+  const names = new Set(pairsOf(replaced).map(([name]) => asVariable(name)))
+  return pairsOf(headers).flatMap((pair) => (names.has(asVariable(pair[0])) ? [] : pair))
+}
+
+const asVariable = (name: string): string => name.toLowerCase().replaceAll('_', '-')
 
 /** Returns the headers of an answer without those for the hop to its server. */
 export function responseHeaders(raw: RawHeaders): RawHeaders {

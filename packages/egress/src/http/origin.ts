@@ -66,12 +66,13 @@ export class Origin {
   /**
    * Returns a connection of HTTP/1.1 for one request, after which it goes back with `keepConnection`.
    * @param isFresh a new one, because a kept one has failed, or because it will not come back
+   * @param gone aborted when nobody waits for the connection: a sandbox could have any number of attempts otherwise
    * @throws DialError
    */
-  async takeConnection(isFresh: boolean): Promise<ServerConnection> {
+  async takeConnection(isFresh: boolean, gone: AbortSignal): Promise<ServerConnection> {
     const kept = isFresh ? undefined : this.#kept.take()
     if (kept) return kept
-    return new ServerConnection(await (this.#takeSpare() ?? this.#connect(['http/1.1'])))
+    return new ServerConnection(await (this.#takeSpare() ?? this.#connect(['http/1.1'], gone)))
   }
 
   /** Keeps a connection for another request, or closes it when it cannot serve one. */
@@ -135,11 +136,12 @@ export class Origin {
     return spare && !spare.destroyed ? Promise.resolve(spare) : undefined
   }
 
-  async #connect(protocols: string[]): Promise<Socket> {
+  async #connect(protocols: string[], gone?: AbortSignal): Promise<Socket> {
     const { dial, target, tls } = this.#options
     if (this.#failure && this.#failure.untilMs > Date.now()) throw this.#failure.error
     this.#failure = undefined
-    const socket = await dial(target, AbortSignal.timeout(CONNECT_TIMEOUT_MS))
+    const late = AbortSignal.timeout(CONNECT_TIMEOUT_MS)
+    const socket = await dial(target, gone ? AbortSignal.any([late, gone]) : late)
     // a server that has ended its half would keep an idle connection open, which the next request would then use
     socket.allowHalfOpen = false
     socket.setNoDelay(true)
@@ -153,15 +155,16 @@ export class Origin {
         ALPNProtocols: protocols,
         rejectUnauthorized: true,
       }),
+      gone,
     )
   }
 }
 
 /** @throws DialError */
-function handshake(socket: TLSSocket): Promise<TLSSocket> {
+function handshake(socket: TLSSocket, gone?: AbortSignal): Promise<TLSSocket> {
   return new Promise((resolve, reject) => {
     const fail = (reason: string, message: string, cause?: Error): void => {
-      clearTimeout(timer)
+      stop()
       socket.destroy()
       reject(new DialError(reason, message, { cause }))
     }
@@ -174,8 +177,15 @@ function handshake(socket: TLSSocket): Promise<TLSSocket> {
       fail(isUntrusted ? 'upstream_certificate_invalid' : 'upstream_tls_failed', tlsMessage(error), error)
     })
     socket.once('close', () => fail('upstream_tls_failed', 'the server closed the connection'))
-    socket.once('secureConnect', () => {
+    const onGone = () => fail('connect_timeout', 'nobody waits for the server')
+    const stop = () => {
       clearTimeout(timer)
+      gone?.removeEventListener('abort', onGone)
+    }
+    gone?.addEventListener('abort', onGone)
+    if (gone?.aborted) onGone()
+    socket.once('secureConnect', () => {
+      stop()
       socket.setNoDelay(true)
       resolve(socket)
     })

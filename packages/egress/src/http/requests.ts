@@ -158,6 +158,7 @@ export class Requests {
     const outcome = await exchange({
       downstream,
       origin,
+      replaced,
       head: {
         isHttp2,
         method,

@@ -22,6 +22,8 @@ const MAX_REST_MS = 60_000
 const LINGER_MS = 5_000
 const NOWHERE: BodyHandler = { data: () => {}, frame: () => {}, end: () => {} }
 const EMPTY_LINE = '\r\n'
+/** In front of a request. */
+const MAX_EMPTY_LINES = 8
 
 /** What the next bytes of the client are. `waiting`: they are kept until it is known. */
 type Expected = 'head' | 'body' | 'raw' | 'waiting' | 'nothing'
@@ -34,6 +36,7 @@ export class ClientConnection implements Client {
   readonly #requests: Requests
   readonly #onFailure: (error: unknown) => void
   readonly #head = new HeadReader()
+  #emptyLines = 0
   #expected: Expected = 'head'
   /** What came before it could be used. The socket is not read meanwhile. */
   #ahead: Buffer | undefined
@@ -126,7 +129,10 @@ export class ClientConnection implements Client {
     const found = this.#head.push(bytes)
     if (!found) return bytes.length
     // some clients send an empty line after a body (RFC 9112, 2.2)
-    if (found.text !== EMPTY_LINE) {
+    if (found.text === EMPTY_LINE) {
+      if (++this.#emptyLines > MAX_EMPTY_LINES) throw new MalformedError('the request does not begin')
+    } else {
+      this.#emptyLines = 0
       const request = clientRequest(parseRequest(found.text))
       this.#expected = 'waiting'
       this.#body = undefined

@@ -1,5 +1,5 @@
 import type { ExchangeFailure, ExchangeOutcome } from '../http/exchange.ts'
-import { responseHeaders, valuesOf } from '../http/headers.ts'
+import { responseHeaders, valuesOf, withoutNamesOf } from '../http/headers.ts'
 import type { RawHeaders } from '../http/message.ts'
 import type { Admitted } from '../http/requests.ts'
 import { StaleConnectionError } from '../http/upstream1.ts'
@@ -36,6 +36,8 @@ export class Exchange implements AnswerListener {
   readonly #options: ExchangeOptions
   readonly #outcome: ExchangeOutcome = { bytesOut: 0, bytesIn: 0 }
   readonly #ended = Promise.withResolvers<ExchangeOutcome>()
+  /** Ends an attempt to connect that nobody waits for. */
+  readonly #gone = new AbortController()
   #idle!: NodeJS.Timeout
   #connection: ServerConnection | undefined
   #toServer: Outlet | undefined
@@ -157,7 +159,7 @@ export class Exchange implements AnswerListener {
     try {
       const head = formatRequest(request.method, admitted.host.path, headersForServer(request, admitted))
       const isFresh = this.#isRetry || request.isUpgrade
-      const connection = await admitted.origin.takeConnection(isFresh)
+      const connection = await admitted.origin.takeConnection(isFresh, this.#gone.signal)
       if (this.#isOver) {
         connection.destroy()
         return
@@ -182,7 +184,9 @@ export class Exchange implements AnswerListener {
       },
       end: (trailers) => {
         if (this.#isOver) return
-        if (this.#options.request.framing.kind === 'chunked') this.#toServer!.pass(lastChunk(trailers))
+        const { request, admitted } = this.#options
+        if (request.framing.kind === 'chunked')
+          this.#toServer!.pass(lastChunk(withoutNamesOf(admitted.replaced, trailers)))
         this.#endRequest()
       },
     })
@@ -272,6 +276,7 @@ export class Exchange implements AnswerListener {
     const { client, admitted } = this.#options
     client.socket.off('close', this.#onClientClose).off('drain', this.#onClientDrain)
     const connection = this.#connection
+    if (!connection) this.#gone.abort(new Error('the client has gone'))
     // before what others write to the client
     this.#toClient?.send()
     // What the server has not taken lies in the buffer of the client's connection, which serves other requests from now on.

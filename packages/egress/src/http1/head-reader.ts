@@ -45,7 +45,7 @@ export class HeadReader {
     const bytes = this.#bytes + added.length
     let buffer = this.#buffer
     if (!buffer || buffer.length < bytes) {
-      buffer = Buffer.allocUnsafe(Math.max(FIRST_BYTES, 2 * bytes))
+      buffer = Buffer.allocUnsafe(Math.min(Math.max(FIRST_BYTES, 2 * bytes), MAX_HEADER_BYTES + 1))
       this.#buffer?.copy(buffer, 0, 0, this.#bytes)
       this.#buffer = buffer
     }

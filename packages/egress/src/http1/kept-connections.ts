@@ -8,11 +8,11 @@ const MAX_IDLE_CONNECTIONS = 64
 export class KeptConnections {
   /** The one that was used last is the last entry. */
   readonly #kept = new Map<ServerConnection, NodeJS.Timeout>()
+  readonly #watched = new WeakSet<ServerConnection>()
 
   take(): ServerConnection | undefined {
-    for (const [connection, timer] of [...this.#kept].reverse()) {
-      this.#kept.delete(connection)
-      clearTimeout(timer)
+    for (const connection of [...this.#kept.keys()].reverse()) {
+      this.#forget(connection)
       if (connection.isIdle) return connection
     }
     return undefined
@@ -27,10 +27,13 @@ export class KeptConnections {
     connection.markReused()
     const timer = setTimeout(() => connection.destroy(), IDLE_CONNECTION_MS)
     this.#kept.set(connection, timer)
-    connection.socket.once('close', () => {
-      if (this.#kept.get(connection) !== timer) return
-      clearTimeout(timer)
-      this.#kept.delete(connection)
-    })
+    if (this.#watched.has(connection)) return
+    this.#watched.add(connection)
+    connection.socket.once('close', () => this.#forget(connection))
+  }
+
+  #forget(connection: ServerConnection): void {
+    clearTimeout(this.#kept.get(connection))
+    this.#kept.delete(connection)
   }
 }

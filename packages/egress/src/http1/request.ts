@@ -3,6 +3,12 @@ import type { RawHeaders } from '../http/message.ts'
 import type { Admitted } from '../http/requests.ts'
 import { hasToken, type RequestHead } from './head.ts'
 
+/**
+ * In other versions of HTTP a client could name hosts that nobody decides, and leave out the headers of rules (known as h2c
+ * smuggling); TLS would hide that.
+ */
+const NEVER_CHANGED_TO = /^(?:h[23]c?|http|tls)(?:\/.*)?$/
+
 /** A request of a client, and what it asks of the connection. */
 export interface ClientRequest extends RequestHead {
   hasBody: boolean
@@ -21,7 +27,7 @@ export function clientRequest(head: RequestHead): ClientRequest {
   const hasBody = framing.kind !== 'none'
   const expectation = valuesOf(headers, 'expect').join().toLowerCase()
   const isOld = minor === 0
-  const protocol = valuesOf(headers, 'upgrade').join().toLowerCase()
+  const protocols = valuesOf(headers, 'upgrade').join().toLowerCase().split(',')
   return {
     ...head,
     hasBody,
@@ -30,16 +36,17 @@ export function clientRequest(head: RequestHead): ClientRequest {
     wantsClose: isOld
       ? !hasToken(headers, 'connection', 'keep-alive')
       : hasToken(headers, 'connection', 'close'),
-    // The proxy does not accept the offer of h2c, which Java's HttpClient makes on every request. A request with a body is
-    // forwarded as an ordinary request too (RFC 9110, 7.8 lets a server ignore the offer).
+    // Java's HttpClient offers h2c on every request. What is not offered to the server, and a request with a body, is
+    // forwarded as an ordinary request (RFC 9110, 7.8 lets a server ignore the offer).
     isUpgrade:
-      protocol !== '' &&
-      protocol !== 'h2c' &&
+      protocols.every((protocol) => mayChangeTo(protocol.trim())) &&
       !hasBody &&
       !isOld &&
       hasToken(headers, 'connection', 'upgrade'),
   }
 }
+
+const mayChangeTo = (protocol: string): boolean => protocol !== '' && !NEVER_CHANGED_TO.test(protocol)
 
 /** Returns the headers that a request is sent on with. */
 export function headersForServer(request: ClientRequest, { host, replaced }: Admitted): RawHeaders {

@@ -312,7 +312,7 @@ describe('the interceptor', () => {
     const world = await streams((stream) => {
       let sent: unknown
       stream.on('trailers', (trailers) => {
-        sent = trailers['x-sum']
+        sent = `${trailers['x-sum']} ${trailers.authorization}`
       })
       stream.respond({ ':status': 200, 'content-type': 'application/grpc' }, { waitForTrailers: true })
       stream.on('wantTrailers', () => stream.sendTrailers({ 'grpc-status': '0', 'x-seen': String(sent) }))
@@ -323,9 +323,13 @@ describe('the interceptor', () => {
       session,
       { ':method': 'POST', ':path': '/s/M', te: 'trailers' },
       'message',
-      { 'x-sum': '42' },
+      // the rule sets authorization
+      { 'x-sum': '42', authorization: 'own' },
     )
-    expect(answer).toMatchObject({ body: 'message', trailers: { 'grpc-status': '0', 'x-seen': '42' } })
+    expect(answer).toMatchObject({
+      body: 'message',
+      trailers: { 'grpc-status': '0', 'x-seen': '42 undefined' },
+    })
   })
 
   it('passes an answer that is a head only, and interim answers', async () => {

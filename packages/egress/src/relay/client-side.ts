@@ -118,7 +118,7 @@ export class ClientSide extends Side {
     if (!isEnd || stream.isRequestEnded)
       throw new ConnectionError(ErrorCode.PROTOCOL_ERROR, 'headers amid a request')
     checkLength(stream, isEnd)
-    const trailers = trailersForServer(headers)
+    const trailers = trailersForServer(headers, stream.admitted.replaced)
     this.forward.insert(
       trailers.length > 0
         ? headersFrames(stream.id, this.#encode(trailers), true)

@@ -1,5 +1,5 @@
 import { passableTrailers } from '@sandlot/protocol/http-headers'
-import { requestHeaders, valuesOf } from '../http/headers.ts'
+import { requestHeaders, valuesOf, withoutNamesOf } from '../http/headers.ts'
 import type { RawHeaders } from '../http/message.ts'
 import type { Admitted, DecidableRequest } from '../http/requests.ts'
 
@@ -68,9 +68,13 @@ export function headersForServer(request: RelayedRequest, { host, replaced }: Ad
   return headers
 }
 
-/** Returns the trailers that a request is sent on with. */
-export function trailersForServer(headers: RawHeaders): RawHeaders {
-  const trailers = passableTrailers(headers.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text)))
+/**
+ * Returns the trailers that a request is sent on with.
+ * @param replaced names that rules set
+ */
+export function trailersForServer(headers: RawHeaders, replaced: RawHeaders): RawHeaders {
+  const own = withoutNamesOf(replaced, headers)
+  const trailers = passableTrailers(own.map((text, i) => (i % 2 === 0 ? text.toLowerCase() : text)))
   const kept: RawHeaders = []
   for (let i = 0; i < trailers.length; i += 2)
     if (NAME.test(trailers[i]!) && VALUE.test(trailers[i + 1]!)) kept.push(trailers[i]!, trailers[i + 1]!)

@@ -1,3 +1,4 @@
+import { pairsOf } from '../http/headers.ts'
 import type { Admitted, RequestScope, Requests } from '../http/requests.ts'
 import type { RelayedRequest } from './request.ts'
 
@@ -47,9 +48,9 @@ export class Streams {
 
   open(id: number, request: RelayedRequest, admitted: Admitted, startedAtMs: number): void {
     this.#open.set(id, {
-      // without their headers, which may be large and secret
+      // without their headers, which may be large and secret; trailers are compared with the names
       request: { ...request, headers: [] },
-      admitted: { ...admitted, replaced: [] },
+      admitted: { ...admitted, replaced: pairsOf(admitted.replaced).flatMap(([name]) => [name, '']) },
       ...{ id, startedAtMs, lastActiveMs: performance.now() },
       ...{ bytesOut: 0, bytesIn: 0, interimAnswers: 0 },
       isRequestEnded: !request.hasBody,
