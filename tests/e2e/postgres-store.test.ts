@@ -6,7 +6,6 @@ import { type Cluster, startCluster } from '../postgres/cluster.ts'
 import { connectionTo, homeOf, runSandlot, sandlot, startServer, type TestServer } from '../server.ts'
 import { type TestVolume, VolumeClient } from '../volume-client.ts'
 
-/** A lease lasts 8 s, and a server that waits looks every second; then it starts machines on a shared processor. */
 const FLAGS = ['--pool-min', '1', '--pool-max', '1']
 
 let cluster: Cluster
