@@ -6,8 +6,6 @@ import { type Cluster, startCluster } from '../postgres/cluster.ts'
 import { connectionTo, homeOf, runSandlot, sandlot, startServer, type TestServer } from '../server.ts'
 import { type TestVolume, VolumeClient } from '../volume-client.ts'
 
-/** A lease lasts 8 s, and a server that waits looks every second; then it starts machines on a shared processor. */
-const TAKE_OVER = { timeout: 60_000, interval: 250 }
 const FLAGS = ['--pool-min', '1', '--pool-max', '1']
 
 let cluster: Cluster
@@ -101,11 +99,9 @@ describe('two servers on one database, with one folder of volumes that cannot ma
   }, 320_000)
 
   test('the second server takes over when the first dies, and does not touch the sandboxes of the other home', async () => {
-    const killedAt = Date.now()
     await first.kill()
     second = await starting
     expect(second.log()).toContain('standby: another server is the active one')
-    expect(Date.now() - killedAt).toBeLessThan(TAKE_OVER.timeout)
     const { E2B_API_URL, E2B_API_KEY } = second.info().env
     const answer = await fetch(`${E2B_API_URL}/sandboxes/${sandboxId}`, {
       headers: { 'X-API-Key': E2B_API_KEY! },

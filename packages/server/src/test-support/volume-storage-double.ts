@@ -16,7 +16,10 @@ export class VolumeStorageDouble implements VolumeStorage {
     return from ? { copied: 'copy' as const } : {}
   }
   trash = async (id: string) => this.#move(id, 'trash')
-  restore = async (id: string) => this.#move(id, 'live')
+  restore = async (id: string) => {
+    this.#fail()
+    this.#move(id, 'live')
+  }
   remove = async (id: string) => void this.places.delete(id)
 
   #fail(): void {

@@ -165,6 +165,18 @@ describe('a deleted volume', () => {
     expect((await t.call('GET', '/volumes')).body).toMatchObject([{ name: 'one' }])
   })
 
+  test('stays deleted when its files cannot be restored, and can be restored later', async () => {
+    const { volumeID } = (await create('one')).body
+    await t.call('DELETE', `/volumes/${volumeID}`)
+    storage.failure = new SandlotError('volume_unavailable', 'the disk does not answer')
+    expect((await t.call('POST', `/volumes/${volumeID}/restore`)).status).toBe(503)
+    expect((await t.call('GET', '/volumes')).body).toEqual([])
+    expect((await t.call('GET', '/volumes/trash')).body).toMatchObject([{ volumeID }])
+    storage.failure = undefined
+    expect((await t.call('POST', `/volumes/${volumeID}/restore`)).status).toBe(200)
+    expect([...storage.places]).toEqual([[volumeID, 'live']])
+  })
+
   test('whose name was given to another cannot be restored', async () => {
     const { volumeID } = (await create('one')).body
     await t.call('DELETE', `/volumes/${volumeID}`)
@@ -294,10 +306,21 @@ test('another team sees nothing of a volume', async () => {
   expect((await t.call('GET', '/volumes', undefined, headers)).body).toEqual([])
   for (const [method, url] of [
     ['GET', ''],
+    ['PATCH', ''],
     ['DELETE', ''],
+    ['DELETE', '?now=true'],
     ['POST', '/restore'],
   ] as const)
-    expect((await t.call(method, `/volumes/${volumeID}${url}`, undefined, headers)).status).toBe(404)
+    expect(
+      (
+        await t.call(
+          method,
+          `/volumes/${volumeID}${url}`,
+          method === 'PATCH' ? { sizeMB: 20_480 } : undefined,
+          headers,
+        )
+      ).status,
+    ).toBe(404)
   expect((await t.call('POST', '/volumes', { name: 'x', from: volumeID }, headers)).status).toBe(404)
 })
 

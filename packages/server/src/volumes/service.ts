@@ -207,7 +207,12 @@ export class VolumeService {
           'conflict',
           `another volume has the name '${volume.name}' now: delete that one first`,
         )
-      await storage.restore(volumeId)
+      try {
+        await storage.restore(volumeId)
+      } catch (error) {
+        await repository.setDeleted(volumeId, volume.deletedAtMs)
+        throw error
+      }
       return { ...volume, deletedAtMs: undefined }
     })
   }

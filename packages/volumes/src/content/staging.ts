@@ -1,5 +1,6 @@
 import { constants, createWriteStream } from 'node:fs'
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises'
+import { addAbortSignal, type Readable } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { SandlotError } from '@sandlot/protocol'
 import type { VolumeAttributes, VolumeUploadPart } from '@sandlot/protocol/node'
@@ -109,11 +110,23 @@ export class Staging {
   }
 }
 
-/** Writes a stream to a file, and leaves the file open. @throws SandlotError disk_full */
-async function fill(file: FileHandle, { content, roomBytes, part, signal }: StagedWrite): Promise<void> {
+/**
+ * Writes a stream to a file, and leaves the file open. What is left of the stream when there is no room is read and dropped:
+ * a request that is destroyed would take its connection with it, and perhaps the answer.
+ * @throws SandlotError disk_full
+ */
+async function fill(file: FileHandle, write: StagedWrite): Promise<void> {
+  const { roomBytes, part, signal } = write
+  const content = write.content as Readable
   const start = part?.offset ?? 0
   const target = createWriteStream('', { fd: file.fd, autoClose: false, start, highWaterMark: 256 * 1024 })
-  await pipeline(content, (chunks) => whileThereIsRoom(chunks, roomBytes), target, { signal })
+  if (signal) addAbortSignal(signal, content)
+  try {
+    await pipeline(whileThereIsRoom(content.iterator({ destroyOnReturn: false }), roomBytes), target)
+  } catch (error) {
+    content.resume()
+    throw error
+  }
 }
 
 async function* whileThereIsRoom(

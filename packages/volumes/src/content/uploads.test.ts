@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { Agent, createServer, type IncomingMessage, request } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { Readable } from 'node:stream'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import type { Volumes } from '../storage/volumes.ts'
@@ -6,9 +9,10 @@ import { VolumesOfTest } from '../test-support/volumes-of-test.ts'
 const MiB = 2 ** 20
 let own: VolumesOfTest
 let volumes: Volumes
+let roomBytes = Number.POSITIVE_INFINITY
 beforeAll(async () => {
   own = await VolumesOfTest.make()
-  volumes = await own.open()
+  volumes = await own.open({ roomBytes: () => roomBytes })
   await volumes.create('v1', { sizeBytes: 64 * MiB })
 })
 afterAll(() => own.end())
@@ -87,4 +91,36 @@ test('ids that are no ids, and more uploads than a volume keeps, are refused', a
   })
   await write(id('many0'), 1, 9, Readable.from([Buffer.from('12345678')]), '/many')
   expect(await read('/many')).toBe('012345678')
+})
+
+test('a request whose body finds no room gets its answer, and its connection takes the next request', async () => {
+  const server = createServer((incoming, response) => {
+    volumes.files.write('v1', Buffer.from('/full'), incoming, {}, true).then(
+      () => response.writeHead(201).end(),
+      (error: { status?: number }) => response.writeHead(error.status ?? 500).end(),
+    )
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const agent = new Agent({ keepAlive: true, maxSockets: 1 })
+  const { port } = server.address() as AddressInfo
+  const connections = new Set<unknown>()
+  server.on('connection', (socket) => connections.add(socket))
+  try {
+    const statuses: number[] = []
+    for (const room of [0, 0, Number.POSITIVE_INFINITY]) {
+      roomBytes = room
+      const sending = request({ port, agent, method: 'PUT' }).end(Buffer.alloc(4 * MiB))
+      const [answer] = (await once(sending, 'response')) as [IncomingMessage]
+      statuses.push(answer.statusCode!)
+      // the client reads the answer after it has sent everything, as many do
+      if (!sending.writableFinished) await once(sending, 'finish')
+      await once(answer.resume(), 'close')
+    }
+    expect(statuses).toEqual([507, 507, 201])
+    expect(connections.size).toBe(1)
+  } finally {
+    roomBytes = Number.POSITIVE_INFINITY
+    agent.destroy()
+    server.close()
+  }
 })

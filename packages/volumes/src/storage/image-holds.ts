@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import { codeOf } from '../errors.ts'
 import { hasDevice } from './image.ts'
+import { KeyedQueue } from './keyed-queue.ts'
 import { IMAGE, syncFolder, type VolumeLayout } from './layout.ts'
 import type { Logger } from './logger.ts'
 
@@ -48,6 +49,8 @@ export class ImageHolds {
   readonly #locks = new Map<string, Lock>()
   /** Volumes that are not used, but still have a device. */
   readonly #lingering = new Set<string>()
+  /** A volume is taken, released or forgotten, one after the other: a record that goes must not be that of a new use. */
+  readonly #changes = new KeyedQueue()
   readonly #timer: NodeJS.Timeout
 
   constructor(options: ImageHoldsOptions) {
@@ -59,9 +62,12 @@ export class ImageHolds {
 
   /** @throws SandlotError volume_unavailable when another server uses the image, or its machine may have it mounted */
   async take(volumeId: string): Promise<void> {
-    if (!this.#options.lock) return
+    if (this.#options.lock) await this.#changes.run(volumeId, () => this.#take(volumeId, this.#options.lock!))
+  }
+
+  async #take(volumeId: string, tryLock: TryLock): Promise<void> {
     const folder = this.#options.layout.live(volumeId)
-    const lock = this.#locks.get(volumeId) ?? this.#options.lock(join(folder, LOCK))
+    const lock = this.#locks.get(volumeId) ?? tryLock(join(folder, LOCK))
     const holder = await readHolder(folder)
     if (!lock) throw heldBy(volumeId, holder, 'which runs')
     try {
@@ -81,7 +87,11 @@ export class ImageHolds {
   }
 
   /** Gives an image back that this server has unmounted. Others get it when this machine has no device of it any more. */
-  async release(volumeId: string): Promise<void> {
+  release(volumeId: string): Promise<void> {
+    return this.#changes.run(volumeId, () => this.#release(volumeId))
+  }
+
+  async #release(volumeId: string): Promise<void> {
     const lock = this.#locks.get(volumeId)
     if (!lock) return
     this.#locks.delete(volumeId)
@@ -111,7 +121,19 @@ export class ImageHolds {
 
   async #endLingering(): Promise<void> {
     for (const volumeId of this.#lingering)
-      if (!this.#locks.has(volumeId)) await this.#forget(volumeId).catch(() => {})
+      await this.#changes.run(volumeId, () => this.#forgetUnused(volumeId)).catch(() => {})
+  }
+
+  /** Forgets a volume unless this server or another one has begun to use it again. */
+  async #forgetUnused(volumeId: string): Promise<void> {
+    if (!this.#lingering.has(volumeId)) return
+    const lock = this.#options.lock?.(join(this.#options.layout.live(volumeId), LOCK))
+    if (!lock) return
+    try {
+      await this.#forget(volumeId)
+    } finally {
+      lock.release()
+    }
   }
 
   async #forget(volumeId: string): Promise<void> {

@@ -15,8 +15,9 @@ import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import { FIRST_VOLUME_ID } from '@sandlot/protocol/node'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { quietLogger, VolumesOfTest } from '../test-support/volumes-of-test.ts'
+import { hasDevice } from './image.ts'
 import { ImageHolds, type TryLock } from './image-holds.ts'
 import { VolumeLayout } from './layout.ts'
 import { TemporaryNames } from './temporary-names.ts'
@@ -147,6 +148,43 @@ describe('volumes that are images', () => {
     await expect(two.grow('v1', 80 * MiB)).resolves.toBeUndefined()
     await two.trash('v1')
     await two.remove('v1')
+  })
+
+  test('stay recorded as held when they are used again while an old use is being forgotten', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    const lock = locks()
+    const one = await first({ lock })
+    await one.create('v1', SIZE)
+    await one.close()
+    const image = join(own.dir, 'live/v1/image')
+    // as a sandbox that has unmounted the volume and still holds it
+    const device = execFileSync('losetup', ['--find', '--show', image], { encoding: 'utf8' }).trim()
+    try {
+      const holds = holdsOf('first', 'boot-1', lock)
+      await holds.take('v1')
+      await holds.release('v1')
+      expect(existsSync(HOLDER())).toBe(true)
+      execFileSync('losetup', ['--detach', device])
+      // a busy machine, on which the new use overtakes the program that looks for devices
+      const slow = join(own.dir, 'losetup')
+      writeFileSync(slow, '#!/bin/sh\nPATH=${PATH#*:} losetup "$@"; sleep 0.3', { mode: 0o755 })
+      vi.stubEnv('PATH', `${own.dir}:${process.env.PATH}`)
+      vi.advanceTimersToNextTimer()
+      await holds.take('v1')
+      // ends after the one that the timer began
+      for (let count = 0; count < 2; count += 1) await hasDevice(image)
+      expect(existsSync(HOLDER())).toBe(true)
+      await holds.release('v1')
+      expect(existsSync(HOLDER())).toBe(false)
+      await holds.close()
+    } finally {
+      vi.unstubAllEnvs()
+      vi.useRealTimers()
+      execFileSync('sh', [
+        '-c',
+        `losetup --associated ${image} --noheadings --output NAME | xargs -r losetup -d`,
+      ])
+    }
   })
 
   test('are refused after the end of a server whose machine may still have them mounted', async () => {
