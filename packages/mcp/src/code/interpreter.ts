@@ -32,6 +32,8 @@ export async function* execute(
     method: 'POST',
     headers: { ...headers, ...accessOf(sandbox), 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
+    // as envd's client: a sandbox could redirect to servers in the network of this program
+    redirect: 'error',
     signal,
   })
   if (!response.ok || !response.body) throw await refusal(response)
