@@ -12,8 +12,8 @@ export interface CallContext {
   connection: Connection
   /** Aborted when the client cancels the call or goes away. */
   signal: AbortSignal
-  /** Tells the client how the call gets on. Reports that follow each other closely are left out. */
-  progress(message: string): void
+  /** Shows the client the last line of a program's output. Reports that follow each other closely are left out. */
+  progress(output: string): void
 }
 
 /** What a model needs to know beside name and schemas; hints as MCP defines them. */
