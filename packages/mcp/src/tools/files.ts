@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ToolFailure } from '../failure.ts'
 import { wholeCharacters } from '../output/clip.ts'
+import { isPicture } from '../output/picture.ts'
 import type { Sandbox } from '../sdk.ts'
 import { defineTool, sandboxId } from './tool.ts'
 
@@ -126,7 +127,9 @@ Returns a picture file of a sandbox (png, jpg, gif, webp; at most 3 MiB) so that
     const bytes = await readPart(sandbox, { file, offset: 0, maxBytes: MAX_PICTURE_BYTES + 1, signal })
     if (bytes.length > MAX_PICTURE_BYTES)
       throw new ToolFailure(`${file} has more than 3 MiB: make it smaller, and look at that`)
-    return { text: `${file}, ${bytes.length} bytes`, pictures: [{ data: base64(bytes), mimeType }] }
+    const data = base64(bytes)
+    if (!isPicture(data, mimeType)) throw new ToolFailure(`${file} does not begin as ${mimeType} does`)
+    return { text: `${file}, ${bytes.length} bytes`, pictures: [{ data, mimeType }] }
   },
 })
 
