@@ -14,3 +14,13 @@ test('limits the calls of one owner and of all, and forgets those that have ende
   await expect(limits.run('a', () => Promise.reject(new Error('its own')))).rejects.toThrow('its own')
   await expect(limits.run('a', async () => 'again')).resolves.toBe('again')
 })
+
+test('a call counts until its answer was read', async () => {
+  const limits = new CallLimits(1, 1)
+  const read = Promise.withResolvers<void>()
+  await limits.run('a', async () => {}, read.promise)
+  await expect(limits.run('a', async () => {})).rejects.toThrow('1 calls of this team run already')
+  read.resolve()
+  await read.promise
+  await limits.run('a', async () => {})
+})

@@ -12,8 +12,13 @@ export class CallLimits {
     this.#maxPerOwner = maxPerOwner
   }
 
-  /** Runs `work` unless too many calls run already. @throws ToolFailure */
-  async run<T>(owner: string, work: () => Promise<T>): Promise<T> {
+  /**
+   * Runs `work` unless too many calls run already.
+   *
+   * @param isRead resolves when the answer need not be kept any more; until then the call counts. Default: it need not be kept
+   * @throws ToolFailure
+   */
+  async run<T>(owner: string, work: () => Promise<T>, isRead?: Promise<void>): Promise<T> {
     const own = this.#running.get(owner) ?? 0
     if (own >= this.#maxPerOwner)
       throw new ToolFailure(
@@ -26,10 +31,15 @@ export class CallLimits {
     try {
       return await work()
     } finally {
-      this.#total--
-      const left = this.#running.get(owner)! - 1
-      if (left === 0) this.#running.delete(owner)
-      else this.#running.set(owner, left)
+      if (isRead) void isRead.then(() => this.#end(owner))
+      else this.#end(owner)
     }
+  }
+
+  #end(owner: string): void {
+    this.#total--
+    const left = this.#running.get(owner)! - 1
+    if (left === 0) this.#running.delete(owner)
+    else this.#running.set(owner, left)
   }
 }

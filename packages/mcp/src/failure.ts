@@ -1,3 +1,4 @@
+import { stripVTControlCharacters } from 'node:util'
 import {
   AuthenticationError,
   CheckpointNotFoundError,
@@ -43,10 +44,14 @@ export function describeFailure(error: unknown): string {
   const { message } = error instanceof Error ? error : new Error(String(error))
   const cause =
     error instanceof TypeError ? ` (${(error.cause as Error | undefined)?.message ?? 'no cause'})` : ''
-  const text = `${message}${cause}`.slice(0, MAX_MESSAGE_CHARS)
+  const text = withoutControls(`${message}${cause}`.slice(0, MAX_MESSAGE_CHARS))
   const hint = advice.find(([Class]) => error instanceof Class)?.[1]
   return hint ? `${text}\n${hint}` : text
 }
+
+/** Parts of messages come from sandboxes, and clients show messages in terminals. */
+const withoutControls = (text: string): string =>
+  stripVTControlCharacters(text).replace(/(?![\n\t])\p{Cc}/gu, '')
 
 /** @returns the error of an answer of the REST API; undefined when it was successful */
 export function apiFailure({ response, error }: { response: Response; error?: unknown }): Error | undefined {

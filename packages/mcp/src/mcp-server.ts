@@ -25,6 +25,8 @@ export interface Caller {
   limits: CallLimits
   /** Whose calls are counted together: the team. */
   owner: string
+  /** Resolves when the client has read the answers of this server, for clients that may not read. */
+  isRead?: Promise<void>
 }
 
 const byName = new Map(TOOLS.map((tool) => [tool.name, tool]))
@@ -70,7 +72,7 @@ function toListed({ name, title, description, hints, input, output }: Tool): Lis
 async function callTool(
   tool: Tool,
   given: Record<string, unknown>,
-  { connection, limits, owner }: Caller,
+  { connection, limits, owner, isRead }: Caller,
   { mcpReq }: ServerContext,
 ): Promise<CallToolResult> {
   const token = shortToken(mcpReq._meta?.progressToken)
@@ -84,7 +86,7 @@ async function callTool(
   try {
     const input = checkInput(tool, given)
     const context = { connection, signal: mcpReq.signal, progress: (text: string) => progress?.report(text) }
-    return toResult(tool, await limits.run(owner, () => tool.run(input, context)))
+    return toResult(tool, await limits.run(owner, () => tool.run(input, context), isRead))
   } catch (error) {
     return { isError: true, content: [{ type: 'text', text: describeFailure(error) }] }
   } finally {

@@ -1,3 +1,7 @@
+import { stripVTControlCharacters } from 'node:util'
+
+/** Longest message; output of a sandbox can have lines of megabytes, and each report repeats the message. */
+const MAX_MESSAGE_CHARS = 200
 /** Shortest time between two reports. */
 const INTERVAL_MS = 1_000
 /** Longest time without a report, so that clients with an idle limit know that the call goes on. */
@@ -19,9 +23,11 @@ export class Progress {
     }, HEARTBEAT_MS).unref()
   }
 
-  report(message: string): void {
-    if (message === '') return
-    this.#message = message
+  /** @param output of a program; its last line with words is shown */
+  report(output: string): void {
+    const line = lastLine(output)
+    if (line === '') return
+    this.#message = line
     if (performance.now() - this.#lastAtMs >= INTERVAL_MS) this.#report()
   }
 
@@ -34,4 +40,11 @@ export class Progress {
     const seconds = (this.#lastAtMs - this.#startedAtMs) / 1000
     this.#send({ progress: Math.round(seconds * 1000) / 1000, message: this.#message })
   }
+}
+
+/** The last line that has words, without control characters. */
+function lastLine(output: string): string {
+  const end = stripVTControlCharacters(output.slice(-2 * MAX_MESSAGE_CHARS))
+  const lines = end.split(/[\r\n]+/).map((line) => line.replace(/\p{Cc}/gu, ''))
+  return lines.findLast((line) => line.trim() !== '')?.slice(-MAX_MESSAGE_CHARS) ?? ''
 }

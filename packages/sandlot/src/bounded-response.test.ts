@@ -1,12 +1,14 @@
-import { createServer } from 'node:http'
+import { createServer, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { afterAll, beforeAll, expect, test } from 'vitest'
-import { BoundedResponse, MessageLengths } from './bounded-response.ts'
+import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest'
+import { askUncompressed, BoundedResponse, MessageLengths } from './bounded-response.ts'
 
 const MEBIBYTE = 1024 * 1024
 let body: Buffer[] = []
+let head: (response: ServerResponse) => unknown = () => {}
 const server = createServer({ ServerResponse: BoundedResponse }, (request, response) => {
   request.resume()
+  head(response)
   for (const piece of body) response.write(piece)
   response.end()
 })
@@ -36,6 +38,34 @@ async function sizeOf(path: string, pieces: Buffer[], contentType = 'application
     .then(({ byteLength }) => byteLength)
     .catch(() => undefined)
 }
+
+test.each<[string, (response: ServerResponse) => unknown]>([
+  ['a redirect', (response) => response.writeHead(307, 'Go', ['Location', 'http://127.0.0.1:9/'])],
+  ['a compressed body', (response) => response.writeHead(200, 'OK', ['Content-Encoding', 'gzip'])],
+  ['a compressed body by name', (response) => response.writeHead(200, { 'content-encoding': 'br' })],
+  ['a compressed body set before', (response) => response.setHeader('Content-Encoding', 'deflate')],
+])('%s never arrives', async (_name, write) => {
+  head = write
+  onTestFinished(() => void (head = () => {}))
+  body = [Buffer.from('{}')]
+  await expect(fetch(url, { redirect: 'manual' })).rejects.toThrow('fetch failed')
+})
+
+test('a request is passed on as one for an answer without compression', () => {
+  const request = {
+    headers: { 'accept-encoding': 'gzip, br' } as Record<string, string>,
+    rawHeaders: ['Host', 'a', 'Accept-Encoding', 'gzip, br'],
+  }
+  askUncompressed(request as never)
+  expect(request.headers['accept-encoding']).toBe('identity')
+  expect(request.rawHeaders).toEqual(['Host', 'a', 'Accept-Encoding', 'identity'])
+})
+
+test('an answer that says that it is not compressed arrives', async () => {
+  head = (response) => response.writeHead(200, 'OK', ['Content-Encoding', 'identity'])
+  onTestFinished(() => void (head = () => {}))
+  expect(await sizeOf('/files', [Buffer.from('{}')])).toBe(2)
+})
 
 test.each([
   ['/filesystem.Filesystem/ListDir', 4],

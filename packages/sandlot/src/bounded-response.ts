@@ -12,7 +12,11 @@ const MAX_ANSWER_BYTES = 4 * MEBIBYTE
 /** Envelope of a message of the Connect protocol: flags, and the length in four bytes. */
 const ENVELOPE_BYTES = 5
 
-/** An answer to the MCP tools in the server: it breaks off when it is larger than the tools should keep in memory. */
+/**
+ * An answer to the MCP tools in the server, which sandboxes write. It breaks off when it is larger than the tools should keep in
+ * memory, when it is compressed, because its size is then unknown, and when it is a redirect, because the server would follow it
+ * into the host's network.
+ */
 export class BoundedResponse<
   Request extends IncomingMessage = IncomingMessage,
 > extends ServerResponse<Request> {
@@ -28,6 +32,12 @@ export class BoundedResponse<
     this.#maxBytes = isStream ? MAX_STREAM_BYTES : isContent ? MAX_CONTENT_BYTES : MAX_ANSWER_BYTES
   }
 
+  override writeHead(status: number, ...rest: unknown[]): this {
+    super.writeHead(status, ...(rest as []))
+    if (isRedirect(status) || isCompressed(this.getHeader('content-encoding'), rest.at(-1))) this.destroy()
+    return this
+  }
+
   override write(chunk: Uint8Array | string, encoding?: unknown, callback?: unknown): boolean {
     const bytes = typeof chunk === 'string' ? Buffer.from(chunk) : chunk
     this.#sentBytes += bytes.length
@@ -38,6 +48,22 @@ export class BoundedResponse<
     }
     return super.write(chunk, encoding as BufferEncoding, callback as () => void)
   }
+}
+
+/** Makes a request ask for an answer without compression, which envd would else compress. */
+export function askUncompressed({ headers, rawHeaders }: IncomingMessage): void {
+  headers['accept-encoding'] = 'identity'
+  for (let at = 0; at < rawHeaders.length; at += 2)
+    if (/^accept-encoding$/i.test(rawHeaders[at]!)) rawHeaders[at + 1] = 'identity'
+}
+
+const isRedirect = (status: number): boolean => status >= 300 && status < 400 && status !== 304
+
+/** @param given headers as `writeHead` takes them: a list of names and values, or an object */
+function isCompressed(set: unknown, given: unknown): boolean {
+  const list = Array.isArray(given) ? given : Object.entries(given ?? {}).flat()
+  const named = list.filter((_, at) => at % 2 === 1 && /^content-encoding$/i.test(String(list[at - 1])))
+  return [set ?? 'identity', ...named].some((coding) => String(coding).trim().toLowerCase() !== 'identity')
 }
 
 /** Reads how long the messages of a stream are, from their envelopes. */

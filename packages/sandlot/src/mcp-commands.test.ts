@@ -2,6 +2,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
+import catalogue from '../../../guest/mcp-gateway/catalogue/catalogue.json' with { type: 'json' }
 import { mapMcpServer, mcpCommandsOf, unmapMcpServer } from './mcp-commands.ts'
 
 let home: string
@@ -30,4 +31,19 @@ test('a server without a command cannot be unmapped, and a damaged file is named
   expect(() => unmapMcpServer(home, 'aks')).toThrow("no command is stored for the MCP server 'aks'")
   writeFileSync(join(home, 'mcp-commands.json'), '{')
   expect(() => mcpCommandsOf(home)).toThrow('mcp-commands.json is not JSON')
+})
+
+test.each(['null', '7', '{"aks":"text"}', '{"aks":[]}', '{"aks":[7]}'])(
+  'a file with %s is named',
+  (content) => {
+    writeFileSync(join(home, 'mcp-commands.json'), content)
+    expect(() => mcpCommandsOf(home)).toThrow('mcp-commands.json is no object of lists of texts')
+  },
+)
+
+test('all commands together fit into a variable of a process', () => {
+  const map = () => {
+    for (const key of Object.keys(catalogue)) mapMcpServer(home, key, ['x'.repeat(4000)])
+  }
+  expect(map).toThrow('at most 98304 are allowed')
 })

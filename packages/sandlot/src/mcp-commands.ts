@@ -9,6 +9,8 @@ export type McpCommands = Record<string, string[]>
 
 /** They are in the environment of each sandbox that uses the server. */
 const MAX_CHARACTERS = 4096
+/** Characters of all commands: one variable holds them, and Linux starts no program with a variable of 128 KiB. */
+const MAX_ALL_CHARACTERS = 96 * 1024
 
 const fileOf = (home: string) => join(home, 'mcp-commands.json')
 
@@ -21,12 +23,23 @@ export function mcpCommandsOf(home: string): McpCommands {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return {}
     throw error
   }
+  let commands: unknown
   try {
-    return JSON.parse(content) as McpCommands
+    commands = JSON.parse(content)
   } catch (error) {
     throw invalid(`${fileOf(home)} is not JSON: ${(error as Error).message}. Correct or remove it`)
   }
+  if (!isCommands(commands))
+    throw invalid(`${fileOf(home)} is no object of lists of texts. Correct or remove it`)
+  return commands
 }
+
+const isCommands = (value: unknown): value is McpCommands =>
+  typeof value === 'object' &&
+  value !== null &&
+  Object.values(value).every(
+    (words) => Array.isArray(words) && words.length > 0 && words.every((word) => typeof word === 'string'),
+  )
 
 /** Stores the command of a server, for sandboxes that are created from now on. @throws SandlotError invalid_request */
 export function mapMcpServer(home: string, key: string, command: string[]): void {
@@ -39,7 +52,11 @@ export function mapMcpServer(home: string, key: string, command: string[]): void
     throw invalid(
       `the command of '${key}' has ${characters} characters; at most ${MAX_CHARACTERS} are allowed`,
     )
-  store(home, { ...mcpCommandsOf(home), [key]: command })
+  const commands = { ...mcpCommandsOf(home), [key]: command }
+  const all = JSON.stringify(commands).length
+  if (all > MAX_ALL_CHARACTERS)
+    throw invalid(`all commands would have ${all} characters; at most ${MAX_ALL_CHARACTERS} are allowed`)
+  store(home, commands)
 }
 
 /** Removes the command of a server. @throws SandlotError not_found if it has none */

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net'
 import type { McpEndpoint as Endpoint } from '@sandlot/mcp/http'
 import type { McpEndpoint, McpRequest } from '@sandlot/server'
 import type { Logger } from 'pino'
-import { BoundedResponse } from './bounded-response.ts'
+import { askUncompressed, BoundedResponse } from './bounded-response.ts'
 import type { ListenersTargets } from './listeners.ts'
 import { isForSandboxes } from './traffic.ts'
 
@@ -71,6 +71,7 @@ export class McpTools implements McpEndpoint {
 const requestsTo =
   ({ edge, api, traffic }: Pick<ListenersTargets, 'edge' | 'api' | 'traffic'>): RequestListener =>
   (request, response) => {
+    askUncompressed(request)
     const isOfSandbox = request.headers['e2b-sandbox-id'] !== undefined
     if (isOfSandbox || isForSandboxes(request)) traffic.add(response)
     if (isOfSandbox) edge.handle(request, response, 'sandboxes')

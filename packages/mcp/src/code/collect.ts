@@ -1,5 +1,6 @@
 import { HeadAndTail } from '../output/capture.ts'
 import { clipEnd } from '../output/clip.ts'
+import { isPicture } from '../output/picture.ts'
 import type { Picture } from '../tools/tool.ts'
 import type { CodeEvent } from './interpreter.ts'
 
@@ -88,6 +89,10 @@ export class CodeOutput {
       this.notes.push(
         'a picture was left out, as there are too many or they are too large: save it to a file and use view_image',
       )
+      return undefined
+    }
+    if (!isPicture(picture.data, picture.mimeType)) {
+      this.notes.push(`a picture was left out: its data is not ${picture.mimeType} in base64`)
       return undefined
     }
     this.#pictureChars += picture.data.length

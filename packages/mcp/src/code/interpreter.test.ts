@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { linesOf } from './interpreter.ts'
+import { linesOf, parseEvent } from './interpreter.ts'
 
 const streamOf = (...chunks: Uint8Array[]) =>
   new ReadableStream<Uint8Array>({
@@ -27,4 +27,8 @@ test('lines are whole however the stream is divided', async () => {
 test('a line without an end is given up at 6 MiB', async () => {
   const mebibyte = bytes('x'.repeat(1024 * 1024))
   await expect(all(...Array.from({ length: 9 }, () => mebibyte))).rejects.toThrow('larger than 6 MiB')
+})
+
+test.each(['null', '7', '[]', '{', '<html>'])('%s is no event of an interpreter', (line) => {
+  expect(() => parseEvent(line)).toThrow('no event')
 })

@@ -32,10 +32,23 @@ export async function* execute(
     method: 'POST',
     headers: { ...headers, ...accessOf(sandbox), 'Content-Type': 'application/json' },
     body: JSON.stringify(body),
+    // as envd's client: a sandbox could redirect to servers in the network of this program
+    redirect: 'error',
     signal,
   })
   if (!response.ok || !response.body) throw await refusal(response)
-  for await (const line of linesOf(response.body)) yield JSON.parse(line) as CodeEvent
+  for await (const line of linesOf(response.body)) yield parseEvent(line)
+}
+
+/** @throws ToolFailure for what no interpreter of ours would send, as programs of the sandbox can take its port */
+export function parseEvent(line: string): CodeEvent {
+  try {
+    const event: unknown = JSON.parse(line)
+    if (typeof event === 'object' && event !== null && !Array.isArray(event)) return event as CodeEvent
+  } catch {}
+  throw new ToolFailure(
+    `the interpreter of the sandbox answered with what is no event: ${line.slice(0, 100)}`,
+  )
 }
 
 /** The token that the interpreter of a secured sandbox demands, which the SDK keeps for its own requests. */

@@ -44,13 +44,18 @@ export class McpEndpoint {
     if (this.#running.cancel(teamId, session, body)) return new Response(null, { status: 202 })
     if (request.method === 'DELETE' && session) return new Response(null, { status: 204 })
     const connection = new Connection({ ...this.#options.connection, apiKey, debug: false })
-    const caller = { connection, limits: this.#limits, owner: teamId }
+    const read = Promise.withResolvers<void>()
+    const caller = { connection, limits: this.#limits, owner: teamId, isRead: read.promise }
     const handler = createMcpHandler(() => createMcpServer(caller), {
       keepAliveMs: KEEP_ALIVE_MS,
       maxSubscriptions: 0,
       onerror: (error) => this.#options.onError(error),
     })
-    const { signal, end } = this.#running.add(teamId, session, body, request.signal)
+    const { signal, end: remove } = this.#running.add(teamId, session, body, request.signal)
+    const end = () => {
+      remove()
+      read.resolve()
+    }
     const cancellable = new Request(request.url, { method: request.method, headers: request.headers, signal })
     try {
       const response = await handler.fetch(cancellable, { parsedBody: body })

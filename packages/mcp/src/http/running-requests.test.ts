@@ -44,3 +44,13 @@ test('a request is aborted with its client, and nothing is kept after its end', 
 test('a request whose client has left before is aborted at once', () => {
   expect(new RunningRequests().add('team', 's', asked(1), AbortSignal.abort()).signal.aborted).toBe(true)
 })
+
+test('what is no id of a request is not kept, however deep or long', () => {
+  const deep = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`)
+  const running = new RunningRequests()
+  for (const id of [deep, 'x'.repeat(1_000_000), {}, null]) {
+    const { signal } = running.add('team', 's', asked(id), never)
+    expect(running.cancel('team', 's', cancelled(id))).toBe(true)
+    expect(signal.aborted).toBe(false)
+  }
+})

@@ -47,9 +47,9 @@ export class RunningRequests {
   cancel(teamId: string, session: string | null, body: unknown): boolean {
     const { method, params } = (body ?? {}) as Message
     if (method !== 'notifications/cancelled' || session === null) return false
-    this.#byKey
-      .get(keyOf(teamId, session, params?.requestId))
-      ?.abort(new Error('the client cancelled the call'))
+    const id = params?.requestId
+    if (isId(id))
+      this.#byKey.get(keyOf(teamId, session, id))?.abort(new Error('the client cancelled the call'))
     return true
   }
 
@@ -59,9 +59,13 @@ export class RunningRequests {
 }
 
 const messagesOf = (body: unknown): Message[] =>
-  (Array.isArray(body) ? body : [body ?? {}]).filter(
-    (message) => (message as Message | null)?.id !== undefined,
-  )
+  (Array.isArray(body) ? body : [body]).filter((message) => isId((message as Message | null | undefined)?.id))
+
+/** Longest id of a request that can be cancelled. */
+const MAX_ID_CHARS = 256
+
+const isId = (id: unknown): boolean =>
+  typeof id === 'number' || (typeof id === 'string' && id.length <= MAX_ID_CHARS)
 
 /** A team, one of its sessions, and the id of a request, which is a number or text. */
 const keyOf = (teamId: string, session: string, id: unknown): string => JSON.stringify([teamId, session, id])

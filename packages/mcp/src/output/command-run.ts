@@ -1,4 +1,3 @@
-import { stripVTControlCharacters } from 'node:util'
 import type { CommandHandle, Sandbox } from '../sdk.ts'
 import { CommandExitError, TimeoutError } from '../sdk.ts'
 import { HeadAndTail, Transcript } from './capture.ts'
@@ -39,17 +38,17 @@ export class CommandRun {
   readonly #request: CommandRequest
   readonly #streams: Record<'stdout' | 'stderr', HeadAndTail>
   readonly #all = new Transcript(MAX_STORED_BYTES)
-  readonly #onLine: (text: string) => void
+  readonly #onOutput: (text: string) => void
   #handle: CommandHandle | undefined
   #hasTooMuchOutput = false
   #startedAtMs = 0
   #pieces = 0
 
-  /** @param onOutput called with the last line of each piece of output */
-  constructor(sandbox: Sandbox, request: CommandRequest, onOutput: (line: string) => void) {
+  /** @param onOutput called with the end of each piece of output */
+  constructor(sandbox: Sandbox, request: CommandRequest, onOutput: (text: string) => void) {
     this.#sandbox = sandbox
     this.#request = request
-    this.#onLine = onOutput
+    this.#onOutput = onOutput
     this.#streams = {
       stdout: new HeadAndTail(request.shownBytes),
       stderr: new HeadAndTail(request.shownBytes),
@@ -83,7 +82,7 @@ export class CommandRun {
     if (this.#hasTooMuchOutput) return
     this.#streams[from].add(bytes)
     this.#all.add(bytes)
-    this.#onLine(lastLine(bytes))
+    this.#onOutput(new TextDecoder().decode(bytes.subarray(-400)))
     this.#pieces++
     if (this.#all.sizeBytes <= MAX_OUTPUT_BYTES && this.#pieces <= MAX_PIECES) return
     this.#hasTooMuchOutput = true
@@ -137,11 +136,4 @@ export class CommandRun {
       () => undefined,
     )
   }
-}
-
-/** The last line of a piece of output that has words, without control characters. */
-function lastLine(bytes: Uint8Array): string {
-  const text = stripVTControlCharacters(new TextDecoder().decode(bytes.subarray(-400)))
-  const lines = text.split(/[\r\n]+/).map((line) => line.replace(/\p{Cc}/gu, ''))
-  return lines.findLast((line) => line.trim() !== '')?.slice(-200) ?? ''
 }

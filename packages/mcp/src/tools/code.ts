@@ -46,7 +46,7 @@ An exception in the code is no error of this tool: read 'error'. Errors: no inte
     try {
       for await (const event of execute(connection, sandbox, { code, language }, either)) {
         output.add(event)
-        if ('text' in event) progress(String(event.text).trim().split('\n').at(-1) ?? '')
+        if ('text' in event) progress(String(event.text))
         if (output.stdout.sizeBytes + output.stderr.sizeBytes <= MAX_OUTPUT_BYTES) continue
         ended = 'too_much_output'
         break

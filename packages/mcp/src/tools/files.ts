@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { ToolFailure } from '../failure.ts'
 import { wholeCharacters } from '../output/clip.ts'
+import { isPicture } from '../output/picture.ts'
 import type { Sandbox } from '../sdk.ts'
 import { defineTool, sandboxId } from './tool.ts'
 
@@ -11,6 +12,8 @@ const MAX_SKIPPED_BYTES = 8 * 1024 * 1024
 const MAX_WRITTEN_CHARS = 4 * 1024 * 1024
 const MAX_PICTURE_BYTES = 3 * 1024 * 1024
 const MAX_ENTRIES = 1_000
+/** Characters of all paths of a list; a thousand ordinary ones have less, and a model reads all of them. */
+const MAX_PATH_CHARS = 200_000
 
 const PICTURES: Record<string, string> = {
   png: 'image/png',
@@ -126,7 +129,9 @@ Returns a picture file of a sandbox (png, jpg, gif, webp; at most 3 MiB) so that
     const bytes = await readPart(sandbox, { file, offset: 0, maxBytes: MAX_PICTURE_BYTES + 1, signal })
     if (bytes.length > MAX_PICTURE_BYTES)
       throw new ToolFailure(`${file} has more than 3 MiB: make it smaller, and look at that`)
-    return { text: `${file}, ${bytes.length} bytes`, pictures: [{ data: base64(bytes), mimeType }] }
+    const data = base64(bytes)
+    if (!isPicture(data, mimeType)) throw new ToolFailure(`${file} does not begin as ${mimeType} does`)
+    return { text: `${file}, ${bytes.length} bytes`, pictures: [{ data, mimeType }] }
   },
 })
 
@@ -162,7 +167,7 @@ export const listFiles = defineTool({
   description: `
 Lists the files and directories in a directory of a sandbox, sorted by name. A paused sandbox is resumed.
 
-Returns at most ${MAX_ENTRIES} entries; is_cut: true says that there are more: list a directory below, or use run_command with find or ls.`,
+Returns at most ${MAX_ENTRIES} entries, fewer if their paths are very long; is_cut: true says that there are more: list a directory below, or use run_command with find or ls.`,
   hints: { readOnly: true, idempotent: true },
   input: {
     sandbox_id: sandboxId,
@@ -189,17 +194,27 @@ Returns at most ${MAX_ENTRIES} entries; is_cut: true says that there are more: l
   async run({ sandbox_id, path: directory, depth }, { connection, signal }) {
     const sandbox = await connection.open(sandbox_id, signal)
     const entries = await sandbox.files.list(directory, { depth, signal })
+    const shown = fitting(entries)
     return {
-      entries: entries.slice(0, MAX_ENTRIES).map(({ path: found, type, size, modifiedTime }) => ({
+      entries: shown.map(({ path: found, type, size, modifiedTime }) => ({
         path: found,
         type: type ?? 'file',
         size_bytes: size,
         ...(modifiedTime && { modified_at: modifiedTime.toISOString() }),
       })),
-      ...(entries.length > MAX_ENTRIES && { is_cut: true }),
+      ...(entries.length > shown.length && { is_cut: true }),
     }
   },
 })
+
+/** Returns as many of the first entries as an answer may have. */
+export function fitting<Entry extends { path: string }>(entries: Entry[]): Entry[] {
+  let chars = 0
+  const end = entries.findIndex(
+    ({ path: { length } }, at) => at >= MAX_ENTRIES || (chars += length) > MAX_PATH_CHARS,
+  )
+  return end < 0 ? entries : entries.slice(0, end)
+}
 
 const base64 = (bytes: Uint8Array): string => Buffer.from(bytes).toString('base64')
 

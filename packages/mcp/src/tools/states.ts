@@ -98,8 +98,8 @@ Errors: 'checkpoint not found' when the sandbox has no such checkpoint or it was
     sandbox_id: sandboxId,
     checkpoint_id: z
       .string()
-      .min(1)
       .max(100)
+      .regex(/^[\w-]+$/, 'an id has letters, digits, - and _')
       .describe('As checkpoint_sandbox or list_checkpoints return it.'),
   },
   output: { sandbox_id: z.string(), checkpoint_id: z.string() },

@@ -12,8 +12,8 @@ export interface CallContext {
   connection: Connection
   /** Aborted when the client cancels the call or goes away. */
   signal: AbortSignal
-  /** Tells the client how the call gets on. Reports that follow each other closely are left out. */
-  progress(message: string): void
+  /** Shows the client the last line of a program's output. Reports that follow each other closely are left out. */
+  progress(output: string): void
 }
 
 /** What a model needs to know beside name and schemas; hints as MCP defines them. */
@@ -84,14 +84,16 @@ export function defineTool<In extends Shape, Out extends Shape | undefined>(
 
 export const sandboxId = z
   .string()
-  .min(1)
   .max(100)
+  // a part of the paths of requests, where '..' would lead to other routes
+  .regex(/^[\w-]+$/, 'an id has letters, digits, - and _')
   .describe('Id of the sandbox, as create_sandbox and list_sandboxes return it.')
 
 /** @param defaultSeconds used when the model gives none */
 export const callSeconds = (defaultSeconds: number) =>
   z
     .number()
+    .int()
     .min(1)
     .max(3600)
     .default(defaultSeconds)

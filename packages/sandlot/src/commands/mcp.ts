@@ -16,6 +16,7 @@ export const mcpCommand = (): Command =>
 106 servers of the catalogue exist only as container images. Put the program of one into a template and say here how it is started, or run
 it elsewhere and give its URL. Sandboxes that are created afterwards with this server in \`mcp\` use it; a template's own
 \`mcp-gateway map\` wins. The server need not be restarted. Options are in the program's environment, or written {option}.
+Whoever creates a sandbox with the server can read the command: no secrets in it, nor in the URL.
 
 Examples:
   sandlot mcp map aks -- aks-mcp --transport=stdio --access-level={accessLevel}

@@ -91,7 +91,8 @@ export class Envd {
   private async logged(url: string, init: RequestInit): Promise<Response> {
     const { logger } = this.config
     logger?.info?.(`Request ${init.method ?? 'GET'} ${url}`)
-    const response = await this.send(url, init)
+    // a sandbox could redirect its client to servers in the client's network
+    const response = await this.send(url, { redirect: 'error', ...init })
     logger?.[response.status >= 400 ? 'error' : 'info']?.('Response:', response.status, response.statusText)
     return response
   }

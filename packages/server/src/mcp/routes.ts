@@ -52,7 +52,7 @@ const answer = (mcp: McpEndpoint) => async (request: FastifyRequest, reply: Fast
   const body = request.method === 'POST' ? request.body : undefined
   const response = await mcp.answer({ request: web, body, apiKey: keyOf(request), teamId: team.teamId })
   reply.hijack()
-  await sendStream(response, reply.raw, reply.getHeaders() as OutgoingHttpHeaders)
+  await sendStream(response, reply.raw, reply.getHeaders() as OutgoingHttpHeaders, web.signal)
 }
 
 /** @throws SandlotError unauthorized: tools need a key to act with */

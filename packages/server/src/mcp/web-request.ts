@@ -22,11 +22,13 @@ export function webRequest(raw: IncomingMessage, response: ServerResponse): Requ
  * Sends a web response at the pace of the client; a client that takes nothing for 2 minutes loses its connection.
  *
  * @param more headers beside those of the answer
+ * @param gone aborts when the client goes away
  */
 export async function sendStream(
   answer: Response,
   response: ServerResponse,
   more: OutgoingHttpHeaders,
+  gone: AbortSignal,
 ): Promise<void> {
   const headers = Object.entries({ ...more, ...Object.fromEntries(answer.headers) })
   for (const [name, value] of headers)
@@ -35,16 +37,21 @@ export async function sendStream(
   if (!answer.body) return void response.end()
   response.flushHeaders()
   const reader = answer.body.getReader()
-  response.once('close', () => void reader.cancel().catch(() => {}))
+  gone.addEventListener('abort', () => void reader.cancel().catch(() => {}))
   try {
     for (;;) {
       const { done, value } = await reader.read()
-      if (done || response.destroyed) break
-      if (!response.write(value))
-        await once(response, 'drain', { signal: AbortSignal.timeout(DRAIN_TIMEOUT_MS) })
+      if (done || gone.aborted) break
+      if (response.write(value)) continue
+      await once(response, 'drain', {
+        signal: AbortSignal.any([gone, AbortSignal.timeout(DRAIN_TIMEOUT_MS)]),
+      })
     }
     response.end()
   } catch {
     response.destroy()
+  } finally {
+    // the client may have left before this began
+    await reader.cancel().catch(() => {})
   }
 }
