@@ -1,10 +1,11 @@
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, expect, test } from 'vitest'
 import { holdNames, releaseNames } from './held-names.ts'
-import { namesFor } from './instance-names.ts'
+import { nameFileOf, namesFor } from './instance-names.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'sandlot-held-names-'))
 const claims = join(folder, 'claims')
@@ -81,6 +82,42 @@ test('a home that does not exist is not made', async () => {
   expect(names.instance).toBe(hashOf(home))
   await releaseNames(home, names, claims)
   expect(readdirSync(folder)).toEqual(['claims'])
+})
+
+test('a home that was removed by hand is still found by its path, to remove its machines', async () => {
+  const [a, b] = homesOfOneHash(2) as [string, string]
+  const names = await holdNames(a, claims)
+  await holdNames(b, claims)
+  await releaseNames(a, names, claims)
+  rmSync(b, { recursive: true })
+  expect((await holdNames(b, claims)).instance).toBe(after(names.instance))
+  const link = join(folder, 'link')
+  symlinkSync(folder, link)
+  const c = join(link, 'home-c')
+  mkdirSync(c)
+  const { instance } = await holdNames(c, claims)
+  rmSync(c, { recursive: true })
+  expect((await holdNames(c, claims)).instance).toBe(instance)
+})
+
+test('a home is not written to when it has the name of its record, as its disk may be full', async () => {
+  const [a] = homesOfOneHash(1) as [string]
+  await holdNames(a, claims)
+  const { ino } = statSync(nameFileOf(a))
+  await holdNames(a, claims)
+  expect(statSync(nameFileOf(a)).ino).toBe(ino)
+})
+
+test('a home on a full disk gets its name all the same when no record is needed to find it again', async () => {
+  const [a] = homesOfOneHash(1) as [string]
+  execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', a])
+  try {
+    const names = await holdNames(a, claims)
+    expect(names.instance).toBe(hashOf(a))
+    await releaseNames(a, names, claims)
+  } finally {
+    execFileSync('umount', [a])
+  }
 })
 
 test('homes that start at once get different names', async () => {

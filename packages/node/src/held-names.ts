@@ -1,8 +1,8 @@
-import { mkdir, readlink, realpath, symlink, unlink } from 'node:fs/promises'
-import { join, resolve } from 'node:path'
+import { mkdir, readdir, readlink, realpath, symlink, unlink } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
 import { writeFileAtomically } from './host/atomic-writes.ts'
-import { type InstanceNames, nameFileOf, namesFor, namesOf } from './instance-names.ts'
+import { type InstanceNames, nameFileOf, namesFor, namesOf, recordedName } from './instance-names.ts'
 
 /**
  * Folder with a link for each name that is held, to the home that holds it. In `/run`, because a boot ends everything that
@@ -12,14 +12,16 @@ const HELD_NAMES_DIR = '/run/sandlot/names'
 const NAMES = 0x1_0000
 
 /**
- * Takes names for a home that no other home of this machine has, until `releaseNames`: the ones it held last, else those
- * of the hash of its path, else the next free ones. Idempotent; the home's next start gets them again.
+ * Takes names for a home that no other home of this machine has, until `releaseNames`: those that the home holds, else the
+ * ones it held last, else those of the hash of its path, else the next free ones. Idempotent; the home's next start gets
+ * them again, and so does its removal, also when somebody has removed the folder.
  * @throws SandlotError conflict when other homes have all 65,536 names
  */
 export async function holdNames(home: string, dir = HELD_NAMES_DIR): Promise<InstanceNames> {
   await mkdir(dir, { recursive: true, mode: 0o700 })
   const holder = await pathOf(home)
-  const wanted = Number.parseInt(namesFor(home).instance, 16)
+  const held = await heldBy(holder, dir)
+  const wanted = Number.parseInt(held ?? namesFor(home).instance, 16)
   for (let tried = 0; tried < NAMES; tried++) {
     const name = ((wanted + tried) % NAMES).toString(16).padStart(4, '0')
     if (!(await hold(join(dir, name), holder))) continue
@@ -53,14 +55,28 @@ async function hold(link: string, holder: string): Promise<boolean> {
   }
 }
 
+/** Finds the name that a home holds, whatever its record says: machines may have it. */
+async function heldBy(holder: string, dir: string): Promise<string | undefined> {
+  for (const name of (await readdir(dir)).sort())
+    if ((await holderOf(join(dir, name))) === holder) return name
+  return undefined
+}
+
 const holderOf = (link: string): Promise<string | undefined> => readlink(link).catch(() => undefined)
 
-/** A home has one path here, however it was named. */
-const pathOf = (home: string): Promise<string> => realpath(home).catch(() => resolve(home))
+/** A home has one path here, however it was named, also when the home is gone. */
+async function pathOf(home: string): Promise<string> {
+  const path = resolve(home)
+  const parent = dirname(path)
+  return realpath(path).catch(async () =>
+    parent === path ? path : join(await pathOf(parent), basename(path)),
+  )
+}
 
 async function record(home: string, name: string): Promise<void> {
+  if (recordedName(home) === name) return
   await writeFileAtomically(nameFileOf(home), `${name}\n`).catch((error) => {
-    // `down` of a home that is gone
-    if (error.code !== 'ENOENT') throw error
+    // `down` of a home that is gone; a full disk, when the path alone gives the name
+    if (error.code !== 'ENOENT' && namesFor(home).instance !== name) throw error
   })
 }

@@ -56,7 +56,8 @@ export function namesOf(instance: string): InstanceNames {
 
 const hashedName = (home: string): string => createHash('sha256').update(home).digest('hex').slice(0, 4)
 
-function recordedName(home: string): string | undefined {
+/** Returns the name that a home held last; undefined when there is no record. */
+export function recordedName(home: string): string | undefined {
   try {
     return /^[0-9a-f]{4}$/m.exec(readFileSync(nameFileOf(home), 'utf8'))?.[0]
   } catch {

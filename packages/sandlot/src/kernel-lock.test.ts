@@ -1,10 +1,11 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, expect, test, vi } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { tryLock, withLock } from './kernel-lock.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'sandlot-kernel-lock-'))
+beforeEach(() => void mkdirSync(folder, { recursive: true }))
 afterEach(() => {
   vi.restoreAllMocks()
   rmSync(folder, { recursive: true, force: true })
@@ -19,4 +20,9 @@ test('a lock is waited for as long as was asked, although the clock of the machi
     held?.release()
   }
   expect(await withLock(path, 10_000, release, async () => 'done')).toBe('done')
+})
+
+test('a lock makes no folder, as that may have been moved a moment ago', () => {
+  expect(() => tryLock(join(folder, 'moved', 'lock'))).toThrow('unable to open')
+  expect(existsSync(join(folder, 'moved'))).toBe(false)
 })

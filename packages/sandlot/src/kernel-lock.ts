@@ -17,9 +17,9 @@ export interface KernelLock {
  * Takes an exclusive lock on a file. Node has no flock, but an exclusive SQLite transaction holds a file lock of the
  * kernel. The kernel releases the lock when the process ends, so it can never be stale.
  * @returns undefined when another process holds the lock
+ * @throws Error when the folder of the file does not exist
  */
 export function tryLock(path: string): KernelLock | undefined {
-  mkdirSync(dirname(path), { recursive: true })
   const database = new DatabaseSync(path)
   try {
     database.exec('PRAGMA busy_timeout = 0; BEGIN EXCLUSIVE')
@@ -47,6 +47,7 @@ export async function withLock<T>(
   work: () => Promise<T>,
 ): Promise<T> {
   const deadline = performance.now() + timeoutMs
+  mkdirSync(dirname(path), { recursive: true })
   let lock = tryLock(path)
   if (!lock) onWait()
   while (!lock) {

@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { afterEach, beforeEach, expect, test, vi } from 'vitest'
 import { identify, isAlive } from './process-identity.ts'
 import { becomeServer, findServer } from './server-lock.ts'
-import { stopServer } from './stop-server.ts'
+import { stopServer, whileStopped } from './stop-server.ts'
 import { writeAtomically } from './write-atomically.ts'
 
 const about = { listen: '127.0.0.1:3000', domain: 'sandlot.localhost:3000' }
@@ -63,6 +63,23 @@ test('stopServer ends the server, and succeeds when none runs', async () => {
   expect(await stopServer(home)).toBe(`stopped (pid ${child.pid})`)
   await exit
   expect(await stopServer(home)).toBe('not running')
+})
+
+test('machines of a home are removed while no server can start, and not when one has', async () => {
+  await whileStopped(home, async () => {})
+  expect(readdirSync(home)).toEqual([])
+  becomeServer(home, about).release()
+  await whileStopped(home, async () =>
+    expect(() => becomeServer(home, about)).toThrow('a server already runs on'),
+  )
+  const lock = becomeServer(home, about)
+  const work = vi.fn()
+  await expect(whileStopped(home, work)).rejects.toMatchObject({
+    errorName: 'conflict',
+    message: expect.stringMatching(/has been started .*systemctl stop/),
+  })
+  expect(work).not.toHaveBeenCalled()
+  lock.release()
 })
 
 test('a process is recognised only with its start time', () => {

@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { SandlotError } from '@sandlot/protocol'
+import { tryLock } from './kernel-lock.ts'
 import { isAlive } from './process-identity.ts'
-import { findServer } from './server-lock.ts'
+import { findServer, serverLockPath } from './server-lock.ts'
 
 /** Longest wait after SIGTERM; a server drains for at most 10 s. */
 const TERM_TIMEOUT_MS = 15_000
@@ -26,6 +28,26 @@ export async function stopServer(home: string): Promise<string> {
     'operation_timeout',
     `the server (pid ${server.pid}) does not end, even after SIGKILL`,
   )
+}
+
+/**
+ * Works on a home on which no server can start meanwhile: that server would lose its machines, and its short name to another
+ * home. Makes no lock file where no server ever ran.
+ * @throws SandlotError conflict when a server has been started meanwhile, or another process removes machines
+ */
+export async function whileStopped<T>(home: string, work: () => Promise<T>): Promise<T> {
+  if (!existsSync(serverLockPath(home))) return work()
+  const lock = tryLock(serverLockPath(home))
+  if (!lock)
+    throw new SandlotError(
+      'conflict',
+      `a server has been started on ${home}, or another \`sandlot down\` or \`purge\` runs, so nothing was removed. Stop what starts it, such as a service (\`systemctl stop\`), and try again.`,
+    )
+  try {
+    return await work()
+  } finally {
+    lock.release()
+  }
 }
 
 function signalProcess(pid: number, signal: NodeJS.Signals): void {

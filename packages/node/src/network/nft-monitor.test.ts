@@ -1,4 +1,6 @@
-import { readdirSync, readFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { afterEach, expect, test, vi } from 'vitest'
 import { run } from '../host/run.ts'
 import { NftMonitor } from './nft-monitor.ts'
@@ -28,6 +30,24 @@ test('Ctrl-C in a terminal, which reaches the whole process group, does not end 
   expect(groupsOfMonitors()).not.toContain(own)
   monitor.close()
   expect(onError).not.toHaveBeenCalled()
+})
+
+test('lost events are reported, also when the next change that is seen is an own one', async () => {
+  const dir = mkdtempSync(join(tmpdir(), 'sandlot-monitor-'))
+  const lines = ['# ERROR: We lost some netlink events!', '# new generation 7 by process 1 (nft)']
+  const script = `#!/bin/sh\n${lines.map((line) => `echo '${line}'\n`).join('')}exec sleep 60\n`
+  writeFileSync(join(dir, 'nft'), script, { mode: 0o755 })
+  vi.stubEnv('PATH', `${dir}:${process.env.PATH}`)
+  const onChange = vi.fn()
+  const monitor = new NftMonitor({ table: 'none', isOwn: () => true, onChange, onError: () => {} })
+  try {
+    monitor.start()
+    await expect.poll(() => onChange.mock.calls).toEqual([[false]])
+  } finally {
+    monitor.close()
+    vi.unstubAllEnvs()
+    rmSync(dir, { recursive: true })
+  }
 })
 
 const table = `sandlot_monitor_${process.pid}`

@@ -80,9 +80,11 @@ export class NftMonitor {
     let isRangeTouched = false
     return (line) => {
       if (line.startsWith('trace id ')) return onTrace?.(line)
+      // at once, because the change that is seen next tells nothing about those that were lost
+      if (line.startsWith('# ERROR')) return onChange(false)
       const generation = /^# new generation \d+ by process (\d+)/.exec(line)
       if (!generation) {
-        isTouched ||= isOurs.test(line) || line.startsWith('# ERROR')
+        isTouched ||= isOurs.test(line)
         isRangeTouched ||= isRange.test(line)
         return
       }

@@ -1,7 +1,7 @@
 import { Command } from 'commander'
 import { createProgress } from '../progress.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
-import { stopServer } from '../stop-server.ts'
+import { stopServer, whileStopped } from '../stop-server.ts'
 
 export const downCommand = (): Command =>
   addSettingFlags(
@@ -23,7 +23,7 @@ Examples:
       await progress.step('server', () => stopServer(settings.home))
       await progress.step('sandboxes', async () => {
         const { removeMachines } = await import('../remove-machines.ts')
-        await removeMachines(settings.home)
+        await whileStopped(settings.home, () => removeMachines(settings.home))
         return 'ended'
       })
     })

@@ -4,10 +4,10 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline/promises'
 import { SandlotError } from '@sandlot/protocol'
 import { Command } from 'commander'
-import { createProgress } from '../progress.ts'
+import { createProgress, type Progress } from '../progress.ts'
 import { serverLockPath } from '../server-lock.ts'
 import { addSettingFlags, configOf } from '../setting-flags.ts'
-import { stopServer } from '../stop-server.ts'
+import { stopServer, whileStopped } from '../stop-server.ts'
 import { unmountBelow } from '../unmount-below.ts'
 
 export const purgeCommand = (): Command =>
@@ -33,17 +33,21 @@ Examples:
       if (!options.yes && !(await confirm(settings.home))) return
       const progress = createProgress()
       await progress.step('server', () => stopServer(settings.home))
-      await progress.step('sandboxes and network', async () => {
-        const { removeMachines } = await import('../remove-machines.ts')
-        await removeMachines(settings.home)
-        return 'removed'
-      })
-      await progress.step('home', async () => {
-        if (!existsSync(settings.home)) return `${settings.home} does not exist`
-        await removeHome(settings.home)
-        return `${settings.home} removed`
-      })
+      await whileStopped(settings.home, () => removeAll(settings.home, progress))
     })
+
+async function removeAll(home: string, progress: Progress): Promise<void> {
+  await progress.step('sandboxes and network', async () => {
+    const { removeMachines } = await import('../remove-machines.ts')
+    await removeMachines(home)
+    return 'removed'
+  })
+  await progress.step('home', async () => {
+    if (!existsSync(home)) return `${home} does not exist`
+    await removeHome(home)
+    return `${home} removed`
+  })
+}
 
 /** Guards against a slip like `purge --home /etc`: every home has a lock file, and no other folder has one. */
 async function checkIsHome(home: string): Promise<void> {

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { SandlotError } from '@sandlot/protocol'
-import { codeOf } from '../errors.ts'
+import { codeOf, noVolume } from '../errors.ts'
 import { hasDevice } from './image.ts'
 import { KeyedQueue } from './keyed-queue.ts'
 import { IMAGE, syncFolder, type VolumeLayout } from './layout.ts'
@@ -60,29 +60,27 @@ export class ImageHolds {
     this.#timer = setInterval(() => void this.#endLingering(), LINGERING_INTERVAL_MS).unref()
   }
 
-  /** @throws SandlotError volume_unavailable when another server uses the image, or its machine may have it mounted */
+  /**
+   * @throws SandlotError volume_unavailable when another server uses the image, or its machine may have it mounted;
+   *   not_found when another server has just moved the volume
+   */
   async take(volumeId: string): Promise<void> {
-    if (this.#options.lock) await this.#changes.run(volumeId, () => this.#take(volumeId, this.#options.lock!))
+    const { lock } = this.#options
+    if (lock) await this.#changes.run(volumeId, () => this.#take(volumeId, lock))
   }
 
   async #take(volumeId: string, tryLock: TryLock): Promise<void> {
-    const folder = this.#options.layout.live(volumeId)
-    const lock = this.#locks.get(volumeId) ?? tryLock(join(folder, LOCK))
-    const holder = await readHolder(folder)
-    if (!lock) throw heldBy(volumeId, holder, 'which runs')
+    const { layout } = this.#options
+    const known = this.#locks.get(volumeId)
+    let lock: Lock | undefined
     try {
-      if (holder && holder.bootId !== this.#own.bootId && holder.server !== this.#own.server)
-        throw heldBy(
-          volumeId,
-          holder,
-          `whose machine may still have it mounted. When that machine is gone for good, delete ${join(folder, HOLDER)}`,
-        )
-      await writeHolder(folder, this.#own)
+      lock = known ?? tryLock(join(layout.live(volumeId), LOCK))
+      await this.#record(volumeId, lock !== undefined)
     } catch (error) {
-      lock.release()
-      throw error
+      if (!known) lock?.release()
+      throw (await layout.has('live', volumeId)) ? error : noVolume(volumeId)
     }
-    this.#locks.set(volumeId, lock)
+    this.#locks.set(volumeId, lock!)
     this.#lingering.delete(volumeId)
   }
 
@@ -112,11 +110,38 @@ export class ImageHolds {
     }
   }
 
+  /** Works while no server uses an image, with the lock but without a record: the work may move the volume. @throws as `take` */
+  async whileUnused<T>(volumeId: string, work: () => Promise<T>): Promise<T> {
+    await this.take(volumeId)
+    const lock = this.#locks.get(volumeId)
+    try {
+      if (lock) await this.#forget(volumeId)
+      return await work()
+    } finally {
+      this.#locks.delete(volumeId)
+      lock?.release()
+    }
+  }
+
   async close(): Promise<void> {
     clearInterval(this.#timer)
     await this.#endLingering()
     for (const lock of this.#locks.values()) lock.release()
     this.#locks.clear()
+  }
+
+  /** Writes that this server uses the image. @param isLocked whether this server has the lock */
+  async #record(volumeId: string, isLocked: boolean): Promise<void> {
+    const folder = this.#options.layout.live(volumeId)
+    const holder = await readHolder(folder, volumeId)
+    if (!isLocked) throw heldBy(volumeId, holder, 'which runs')
+    if (holder && holder.bootId !== this.#own.bootId && holder.server !== this.#own.server)
+      throw heldBy(
+        volumeId,
+        holder,
+        `whose machine may still have it mounted. When that machine is gone for good, delete ${join(folder, HOLDER)}`,
+      )
+    await writeHolder(folder, this.#own)
   }
 
   async #endLingering(): Promise<void> {
@@ -143,18 +168,20 @@ export class ImageHolds {
       return
     }
     this.#lingering.delete(volumeId)
-    const { server, bootId } = (await readHolder(folder)) ?? {}
+    const { server, bootId } = (await readHolder(folder, volumeId)) ?? {}
     if (server === this.#own.server && bootId === this.#own.bootId)
       await rm(join(folder, HOLDER), { force: true })
   }
 }
 
-async function readHolder(folder: string): Promise<Holder | undefined> {
+async function readHolder(folder: string, volumeId: string): Promise<Holder | undefined> {
+  const path = join(folder, HOLDER)
   try {
-    return JSON.parse(await readFile(join(folder, HOLDER), 'utf8')) as Holder
-  } catch (error) {
-    if (codeOf(error) === 'ENOENT') return undefined
-    throw error
+    return JSON.parse(await readFile(path, 'utf8')) as Holder
+  } catch (cause) {
+    if (codeOf(cause) === 'ENOENT') return undefined
+    const message = `volume '${volumeId}' cannot be used, as the record of the server that uses it cannot be read (${(cause as Error).message}). When no server uses the volume, delete ${path}`
+    throw new SandlotError('volume_unavailable', message, { cause })
   }
 }
 

@@ -1,4 +1,4 @@
-import { mkdir, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, open, readdir, readFile, rename, stat, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
 import { codeOf, noVolume } from '../errors.ts'
 import type { TemporaryNames } from './temporary-names.ts'
@@ -34,7 +34,12 @@ export class VolumeLayout {
 
   async prepare(): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 })
-    for (const state of STATES) await mkdir(this.#folderOf(state), { recursive: true, mode: 0o700 })
+    for (const state of STATES) {
+      const folder = this.#folderOf(state)
+      await mkdir(folder, { recursive: true, mode: 0o700 })
+      // guests make programs that run as root of the host, where ids are not mapped: nobody else may reach them
+      if ((await stat(folder)).mode & 0o077) await chmod(folder, 0o700)
+    }
   }
 
   /** Folder of a live volume. */

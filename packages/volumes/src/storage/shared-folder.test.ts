@@ -6,6 +6,7 @@ import {
   mkdtempSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   writeFileSync,
@@ -187,6 +188,54 @@ describe('volumes that are images', () => {
     }
   })
 
+  test('stay locked until they are in the trash, where no record of a holder is', async () => {
+    const seen: boolean[] = []
+    const lock: TryLock = () => ({ release: () => void seen.push(existsSync(join(own.dir, 'live/v1'))) })
+    const one = await first({ lock })
+    await one.create('v1', SIZE)
+    await one.trash('v1')
+    expect(seen).toEqual([false])
+    expect(existsSync(join(own.dir, 'trash/v1/holder.json'))).toBe(false)
+    await one.restore('v1')
+    await one.remove('v1')
+    expect(seen).toEqual([false, false])
+  })
+
+  test('are not found by a server that wants to use them while another one moves them to the trash', async () => {
+    const one = await first({ lock: locks() })
+    await one.create('v1', SIZE)
+    const two = await second({
+      lock: () => {
+        renameSync(join(own.dir, 'live/v1'), join(own.dir, 'trash/v1'))
+        throw new Error('unable to open database file')
+      },
+    })
+    await expect(two.attach('v1')).rejects.toMatchObject({ errorName: 'not_found' })
+    await one.restore('v1')
+    const three = await second({
+      lock: () => {
+        renameSync(join(own.dir, 'live/v1'), join(own.dir, 'trash/v1'))
+        return { release() {} }
+      },
+    })
+    await expect(three.attach('v1')).rejects.toMatchObject({ errorName: 'not_found' })
+    await one.restore('v1')
+  })
+
+  test('are not locked for ever by a record that cannot be read', async () => {
+    const lock = locks()
+    const one = await first({ lock })
+    await one.create('v1', SIZE)
+    writeFileSync(HOLDER(), '{')
+    await expect(one.attach('v1')).rejects.toMatchObject({
+      errorName: 'volume_unavailable',
+      message: expect.stringMatching(/cannot be read.*delete .*holder\.json/),
+    })
+    rmSync(HOLDER())
+    await one.attach('v1')
+    await one.release('v1')
+  })
+
   test('are refused after the end of a server whose machine may still have them mounted', async () => {
     const lock = locks()
     const one = await first({ lock })
@@ -215,6 +264,13 @@ describe('volumes that are images', () => {
     writeFileSync(HOLDER(), JSON.stringify({ server: 'first', bootId: 'boot-1' }))
     await holdsOf('first', 'boot-2', lock).take('v1')
   })
+})
+
+test('no other user of the host gets into the folders of volumes, also when they were there before', async () => {
+  const live = join(own.dir, 'live')
+  mkdirSync(live, { mode: 0o755 })
+  await own.open()
+  expect(statSync(live).mode & 0o777).toBe(0o700)
 })
 
 test('on a file system that cannot map ids, files have the ids that sandboxes see', async () => {

@@ -155,10 +155,7 @@ export class Volumes implements VolumeStorage {
   trash(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
       await this.files.stop(volumeId)
-      await this.#whileUnused(volumeId, async () => {
-        await this.#checkHold(volumeId)
-        await this.#layout.move(volumeId, 'live', 'trash')
-      })
+      await this.#whileUnused(volumeId, () => this.#layout.move(volumeId, 'live', 'trash'))
     })
   }
 
@@ -169,10 +166,7 @@ export class Volumes implements VolumeStorage {
   remove(volumeId: string): Promise<void> {
     return this.#changes.run(volumeId, async () => {
       await this.files.stop(volumeId)
-      await this.#whileUnused(volumeId, async () => {
-        await this.#checkHold(volumeId)
-        await this.#layout.discard(volumeId)
-      })
+      await this.#whileUnused(volumeId, () => this.#layout.discard(volumeId))
       this.#removeLeftovers()
     })
   }
@@ -195,13 +189,6 @@ export class Volumes implements VolumeStorage {
     await this.#attachments.close()
     await this.#holds.close()
     await (await this.#idMap?.catch(() => undefined))?.close()
-  }
-
-  /** @throws SandlotError volume_unavailable when another server uses the image of a volume */
-  async #checkHold(volumeId: string): Promise<void> {
-    if (!(await this.#layout.has('live', volumeId))) return
-    const { kind } = await this.#layout.describe(volumeId)
-    if (kind === 'image') await this.#holds.during(volumeId, async () => {})
   }
 
   async #canMapIds(): Promise<boolean> {
@@ -258,8 +245,14 @@ export class Volumes implements VolumeStorage {
     }
   }
 
+  /** @throws SandlotError conflict when it is in use here; volume_unavailable when another server uses the image */
   #whileUnused(volumeId: string, work: () => Promise<void>): Promise<void> {
-    return this.#attachments.whileDetached(volumeId, work, this.#options.patienceMs ?? PATIENCE_MS)
+    const workAlone = async () => {
+      const isImage =
+        (await this.#layout.has('live', volumeId)) && (await this.#layout.describe(volumeId)).kind === 'image'
+      return isImage ? this.#holds.whileUnused(volumeId, work) : work()
+    }
+    return this.#attachments.whileDetached(volumeId, workAlone, this.#options.patienceMs ?? PATIENCE_MS)
   }
 
   /**
