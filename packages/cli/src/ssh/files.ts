@@ -82,7 +82,9 @@ export class SshFiles {
       encoding: 'utf8',
       timeout: 30_000,
     })
-    writeFileSync(`${this.privateKey}.pub`, key, { mode: 0o600 })
+    const scratch = join(this.folder, `derived-${process.pid}`)
+    writeFileSync(scratch, key, { mode: 0o600 })
+    renameSync(scratch, `${this.privateKey}.pub`)
   }
 
   #prune(): void {

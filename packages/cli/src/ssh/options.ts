@@ -18,7 +18,8 @@ export const sandboxIdOf = (host: string): string =>
 export function sshOptions(files: SshFiles, program: readonly string[]): [name: string, value: string][] {
   const words = [...program, 'sandbox', 'ssh', '--proxy']
   return [
-    ['ProxyCommand', `${words.map((word) => quote(word).replaceAll('%', '%%')).join(' ')} %h`],
+    // OpenSSH before 9.6 lets a host name, e.g. of a git submodule, bring commands for the shell (CVE-2023-51385)
+    ['ProxyCommand', `${words.map((word) => quote(word).replaceAll('%', '%%')).join(' ')} '%h'`],
     ['IdentityFile', inConfig(files.privateKey)],
     ['IdentitiesOnly', 'yes'],
     ['UserKnownHostsFile', inConfig(`${files.knownHosts}/`, '%h')],
@@ -29,10 +30,10 @@ export function sshOptions(files: SshFiles, program: readonly string[]): [name: 
   ]
 }
 
-/** A Host block for `~/.ssh/config`. */
+/** A Host block for `~/.ssh/config`. It does not apply to names with a quote, which would end the quotes around `%h`. */
 export const hostBlock = (options: readonly [string, string][], user: string): string =>
   [
-    `Host *${HOST_SUFFIX}`,
+    `Host *${HOST_SUFFIX} "!*'*"`,
     `  User ${user}`,
     ...options.map(([name, value]) => `  ${name} ${value}`),
     '',

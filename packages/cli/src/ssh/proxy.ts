@@ -6,8 +6,6 @@ import type { SshFiles } from './files.ts'
 import { hostNames } from './options.ts'
 import { HOST_KEY_LINE, serverScript } from './server-script.ts'
 
-/** Input that arrives during a request goes with the next one, up to this size; envd takes 4 MiB. */
-const BATCH_BYTES = 1024 * 1024
 const REQUEST_TIMEOUT_MS = 120_000
 const CLOSE_TIMEOUT_MS = 5_000
 const HOST_KEY = new RegExp(`${HOST_KEY_LINE}(ssh-ed25519 [A-Za-z0-9+/=]+)\\n`)
@@ -57,7 +55,7 @@ function passInput(handle: CommandHandle): Promise<never> {
     const { stdin } = process
     const send = (data: Uint8Array) =>
       handle.sendStdin(data, { requestTimeoutMs: REQUEST_TIMEOUT_MS }).catch(fail)
-    const queue = new InputQueue(stdin, send, BATCH_BYTES)
+    const queue = new InputQueue(stdin, send, (pieces) => handle.streamStdin(pieces).catch(fail))
     const close = async (): Promise<void> => {
       await queue.settled()
       await handle.closeStdin({ requestTimeoutMs: CLOSE_TIMEOUT_MS }).catch(fail)

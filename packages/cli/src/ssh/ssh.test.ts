@@ -1,7 +1,17 @@
-import { execFileSync } from 'node:child_process'
-import { lstatSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { execFile, execFileSync } from 'node:child_process'
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SshFiles } from './files.ts'
 import { includeConfig } from './include-config.ts'
@@ -32,6 +42,15 @@ describe('SshFiles', () => {
     expect(files.ensureKey()).toBe(key)
   })
 
+  it('gives all concurrent first callers one key', async () => {
+    const module = JSON.stringify(new URL('./files.ts', import.meta.url).href)
+    const code = `console.log(new (await import(${module})).SshFiles(process.argv[1]).ensureKey())`
+    const run = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', code, files.folder])
+    const keys = (await Promise.all([run(), run(), run()])).map(({ stdout }) => stdout)
+    expect(new Set(keys)).toEqual(new Set([`${files.ensureKey()}\n`]))
+    expect(readdirSync(files.folder).sort()).toEqual(['id_ed25519', 'id_ed25519.pub', 'known_hosts.d'])
+  })
+
   it('keeps the last host key of a sandbox, under both of its names', () => {
     files.ensureKey()
     for (const key of ['ssh-ed25519 OLD', 'ssh-ed25519 NEW'])
@@ -48,9 +67,19 @@ it('ssh understands the Host block, also with blanks and percent signs in paths'
   writeFileSync(config, hostBlock(options, 'user'))
   const settings = execFileSync('ssh', ['-F', config, '-G', 'iabc.sandlot'], { encoding: 'utf8' })
   expect(settings).toContain('\nuser user\n')
-  expect(settings).toContain(`proxycommand '/opt/my node' /opt/100%%/main.mjs sandbox ssh --proxy %h\n`)
+  expect(settings).toContain(`proxycommand '/opt/my node' /opt/100%%/main.mjs sandbox ssh --proxy '%h'\n`)
   expect(settings).toContain('\nstricthostkeychecking true\n')
   expect(settings).toContain(`userknownhostsfile ${files.knownHosts}/iabc.sandlot\n`)
+})
+
+it('the Host block does not apply to a name whose quote would end that of the ProxyCommand', () => {
+  const config = join(home, 'config')
+  writeFileSync(config, hostBlock([['ProxyCommand', 'false']], 'user').replace("'", 'q'))
+  const settings = (host: string) => execFileSync('ssh', ['-F', config, '-G', host], { encoding: 'utf8' })
+  expect(hostBlock([], 'user')).toContain(`Host *.sandlot "!*'*"\n`)
+  expect(settings('iabc.sandlot')).toContain('\nproxycommand false\n')
+  // ssh of today refuses a name with a quote itself, thus another character stands for it
+  expect(settings('iaqc.sandlot')).not.toContain('proxycommand')
 })
 
 it('a sandbox is named by its id, with and without the ending', () => {

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { InputQueue } from './input-queue.ts'
 
 class Source {
@@ -59,5 +59,52 @@ describe('InputQueue', () => {
     open!()
     await queue.settled()
     expect(sent).toEqual(['a'])
+  })
+
+  it('sends input that comes fast through one stream, which ends with the input', async () => {
+    const sent: string[] = []
+    const streamed: number[] = []
+    const queue = new InputQueue(
+      new Source(),
+      async (data) => void sent.push(Buffer.from(data).toString()),
+      async (pieces) => {
+        for await (const piece of pieces) {
+          streamed.push(piece.length)
+          if (streamed.length === 3) queue.push(Buffer.alloc(7))
+        }
+      },
+    )
+    queue.push(Buffer.from('a'))
+    await new Promise(setImmediate)
+    queue.push(Buffer.alloc(150_000))
+    await queue.settled()
+    expect(sent).toEqual(['a'])
+    expect(streamed).toEqual([65_536, 65_536, 18_928, 7])
+  })
+
+  it('sends single keys with requests again after a stream has waited in vain', async () => {
+    vi.useFakeTimers()
+    try {
+      const log: string[] = []
+      const queue = new InputQueue(
+        new Source(),
+        async (data) => void log.push(Buffer.from(data).toString()),
+        async (pieces) => {
+          for await (const _ of pieces) log.push('piece')
+          log.push('end')
+        },
+      )
+      queue.push(Buffer.alloc(65_536))
+      await vi.advanceTimersByTimeAsync(900)
+      queue.push(Buffer.from('x'))
+      await vi.advanceTimersByTimeAsync(900)
+      expect(log).toEqual(['piece', 'piece'])
+      await vi.advanceTimersByTimeAsync(200)
+      queue.push(Buffer.from('y'))
+      await queue.settled()
+      expect(log).toEqual(['piece', 'piece', 'end', 'y'])
+    } finally {
+      vi.useRealTimers()
+    }
   })
 })

@@ -4,6 +4,7 @@ import { openStream, streamHeaders } from '../envd/event-stream.ts'
 import { SandboxError } from '../errors.ts'
 import { CommandHandle } from './command-handle.ts'
 import type { CommandResult } from './command-result.ts'
+import { streamInput } from './input-stream.ts'
 import { byPid, ProcessClient } from './process-client.ts'
 import type { CommandRequestOpts } from './request-options.ts'
 
@@ -184,6 +185,7 @@ export class Commands {
       {
         kill: () => this.kill(handle.pid),
         sendStdin: (data, opts) => this.sendStdin(handle.pid, data, opts),
+        streamStdin: (pieces, signal) => streamInput(this.processes.envd, handle.pid, pieces, signal),
         closeStdin: (opts) => this.closeStdin(handle.pid, opts),
       },
       { onStdout, onStderr, onBytes },
