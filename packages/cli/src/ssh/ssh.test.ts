@@ -1,17 +1,7 @@
-import { execFile, execFileSync } from 'node:child_process'
-import {
-  lstatSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  symlinkSync,
-  writeFileSync,
-} from 'node:fs'
+import { execFileSync } from 'node:child_process'
+import { lstatSync, mkdtempSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SshFiles } from './files.ts'
 import { includeConfig } from './include-config.ts'
@@ -40,15 +30,6 @@ describe('SshFiles', () => {
     const key = files.ensureKey()
     rmSync(`${files.privateKey}.pub`)
     expect(files.ensureKey()).toBe(key)
-  })
-
-  it('gives all concurrent first callers one key', async () => {
-    const module = JSON.stringify(new URL('./files.ts', import.meta.url).href)
-    const code = `console.log(new (await import(${module})).SshFiles(process.argv[1]).ensureKey())`
-    const run = () => promisify(execFile)(process.execPath, ['--input-type=module', '-e', code, files.folder])
-    const keys = (await Promise.all([run(), run(), run()])).map(({ stdout }) => stdout)
-    expect(new Set(keys)).toEqual(new Set([`${files.ensureKey()}\n`]))
-    expect(readdirSync(files.folder).sort()).toEqual(['id_ed25519', 'id_ed25519.pub', 'known_hosts.d'])
   })
 
   it('keeps the last host key of a sandbox, under both of its names', () => {
@@ -104,6 +85,15 @@ describe('includeConfig', () => {
     )
     expect(lstatSync(join(home, 'config')).isSymbolicLink()).toBe(true)
     expect(readFileSync(join(files.folder, 'config'), 'utf8')).toContain('User user')
+  })
+
+  it('leaves a link alone whose target is missing', () => {
+    files.ensureKey()
+    symlinkSync(join(home, 'nowhere'), join(home, 'config'))
+    expect(() => includeConfig(files, 'Host *.sandlot\n', home)).toThrow(
+      /link to a file that cannot be found/,
+    )
+    expect(lstatSync(join(home, 'config')).isSymbolicLink()).toBe(true)
   })
 
   it('makes a configuration that is missing', () => {
