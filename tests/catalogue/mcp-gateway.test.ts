@@ -50,10 +50,10 @@ test('each server lists its tools and answers a call', async () => {
   await client.callTool({ name: 'write_file', arguments: { path: '/home/user/a.txt', content: 'by MCP' } })
   expect(await sandbox.files.read('/home/user/a.txt')).toBe('by MCP')
   expect((await sandbox.commands.run('stat -c %U /home/user/a.txt')).stdout.trim()).toBe('user')
-  expect((await client.callTool({ name: 'list_allowed_directories' })).isError).toBeFalsy()
+  expect((await client.callTool({ name: 'list_allowed_directories', arguments: {} })).isError).toBeFalsy()
   const entity = { name: 'Ada', entityType: 'person', observations: ['writes'] }
   await client.callTool({ name: 'create_entities', arguments: { entities: [entity] } })
-  expect(textOf(await client.callTool({ name: 'read_graph' }))).toContain('Ada')
+  expect(textOf(await client.callTool({ name: 'read_graph', arguments: {} }))).toContain('Ada')
   const time = await client.callTool({ name: 'get_current_time', arguments: { timezone: 'Europe/Berlin' } })
   expect(textOf(time)).toContain('Europe/Berlin')
 })
@@ -68,7 +68,7 @@ test('sessions go on after a pause', async () => {
   const client = await connect((await sandbox.getMcpToken())!)
   await sandbox.pause()
   sandbox = await Sandbox.connect(sandbox.sandboxId, { timeoutMs: 600_000 })
-  expect(textOf(await client.callTool({ name: 'read_graph' }))).toContain('Ada')
+  expect(textOf(await client.callTool({ name: 'read_graph', arguments: {} }))).toContain('Ada')
 })
 
 test('a fork has the token of its source, until it gets one of its own', async () => {
