@@ -45,6 +45,12 @@ const OWN_VOLUME_METHODS = {
   true
 >
 
+/** Ours, for our CLI. */
+const OWN_COMMAND_METHODS = { streamStdin: true } satisfies Record<
+  Exclude<keyof ours.CommandHandle, keyof official.CommandHandle>,
+  true
+>
+
 const NARROWER: Difference[] = ['cannot be used as the official one']
 const WIDER: Difference[] = ['does not take what the official one takes']
 const BOTH: Difference[] = ['cannot be used as the official one', 'does not take what the official one takes']
@@ -101,6 +107,7 @@ test('the types differ exactly where intended', { timeout: 120_000 }, async () =
   const differences = await surfaceDifferences(directory, {
     sandbox: Object.keys(OWN_METHODS),
     volume: Object.keys(OWN_VOLUME_METHODS),
+    commands: Object.keys(OWN_COMMAND_METHODS),
   })
   expect(Object.fromEntries(differences)).toEqual(ACCEPTED)
 })

@@ -171,6 +171,7 @@ test('after a start the node is told the network policy of running and paused sa
       sandboxId: paused.sandboxID,
       teamId: expect.any(String),
       network: CLOSED,
+      volumes: [],
     },
   ])
   expect([open, closed].every(({ sandboxID }) => t.server.directory.find(sandboxID))).toBe(true)

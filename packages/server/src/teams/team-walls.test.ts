@@ -4,7 +4,7 @@ import { type Method, serverUnderTest } from '../test-support/server-under-test.
 const under = serverUnderTest()
 
 /** A body with the fields of all routes; each route reads its own. */
-const BODY = { timeout: 60, last: 20, checkpointID: `c${'a'.repeat(20)}` }
+const BODY = { timeout: 60, last: 20, checkpointID: `c${'a'.repeat(20)}`, name: 'data', path: '/mnt/data' }
 
 interface Route {
   method: Method
@@ -23,10 +23,14 @@ async function routesOfSandboxes(): Promise<Route[]> {
   return found
 }
 
+function queryOf(path: string): string {
+  if (path.endsWith('/diff')) return `?from=c${'a'.repeat(20)}&to=c${'b'.repeat(20)}`
+  return path.endsWith('/volumes') ? '?path=/mnt/data' : ''
+}
+
 const ask = ({ method, path, hasBody }: Route, id: string) => {
   const url = path.replace('{sandboxID}', id)
-  const query = path.endsWith('/diff') ? `?from=c${'a'.repeat(20)}&to=c${'b'.repeat(20)}` : ''
-  return under.current.call(method, url + query, hasBody ? BODY : undefined)
+  return under.current.call(method, url + queryOf(path), hasBody ? BODY : undefined)
 }
 
 test('every route treats sandboxes of another team like unknown ones, and does not touch them', async () => {

@@ -19,10 +19,15 @@ export const RESOLVE_NO_SYMLINKS = 0x04
 export const RESOLVE_BENEATH = 0x08
 export const RESOLVE_IN_ROOT = 0x10
 
-koffi.struct('open_how', { flags: 'uint64', mode: 'uint64', resolve: 'uint64' })
-const syscallOpenat2 = libc.func(
-  'long syscall(long number, int directory, const char *path, open_how *how, size_t size)',
-)
+/** `struct open_how`; without a name, of which a process can have only one. */
+const OPEN_HOW = koffi.struct({ flags: 'uint64', mode: 'uint64', resolve: 'uint64' })
+const syscallOpenat2 = libc.func('syscall', 'long', [
+  'long',
+  'int',
+  'const char *',
+  koffi.pointer(OPEN_HOW),
+  'size_t',
+])
 
 /**
  * Opens a path below an open directory.
