@@ -34,10 +34,12 @@ describe('from inside a sandbox', () => {
   }, 30_000)
 
   const carelessPort = () => (careless.address() as net.AddressInfo).port
+  /** Of the slots of each server, which are all alike, the first: suites that run at the time have dozens. */
+  const isOneOfMany = (name: string) => /^sl[0-9a-f]{4}-[1-9]\d*$/.test(name)
   const hostAddresses = () => [
     gateway,
-    ...Object.values(os.networkInterfaces())
-      .flatMap((list) => list ?? [])
+    ...Object.entries(os.networkInterfaces())
+      .flatMap(([name, list]) => (isOneOfMany(name) ? [] : (list ?? [])))
       .map(({ address, family }) => (family === 'IPv6' ? `[${address}]` : address)),
   ]
 
