@@ -1,19 +1,17 @@
 import type { Readable } from 'node:stream'
 import { passableTrailers } from '@sandlot/protocol/http-headers'
 import { responseHeaders, withoutNamesOf } from './headers.ts'
-import type {
-  AnswerHead,
-  AnswerListener,
-  Downstream,
-  RawHeaders,
-  UpstreamHead,
-  UpstreamRequest,
+import {
+  type AnswerHead,
+  type AnswerListener,
+  type Downstream,
+  IDEMPOTENT,
+  type RawHeaders,
+  type UpstreamHead,
+  type UpstreamRequest,
 } from './message.ts'
 import type { Origin } from './origin.ts'
 import { StaleConnectionError } from './upstream1.ts'
-
-/** Methods that may be sent twice without other effects (RFC 9110, 9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 
 export interface ExchangeOptions {
   downstream: Downstream

@@ -6,6 +6,9 @@ export type RawHeaders = string[]
 /** Largest head of a request or an answer, in bytes. */
 export const MAX_HEADER_BYTES = 64 * 1024
 
+/** Methods that may be sent twice without other effects (RFC 9110, 9.2.2). */
+export const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
+
 /** The sandbox's side of one request, for both versions of HTTP. */
 export interface Downstream {
   readonly isHttp2: boolean

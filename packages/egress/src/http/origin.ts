@@ -4,7 +4,7 @@ import type { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls, type SecureContext, type TLSSocket } from 'node:tls'
 import { type Dial, DialError, type Target } from '../connection.ts'
-import { IDLE_CONNECTION_MS, KeptConnections } from '../http1/kept-connections.ts'
+import { IDLE_CONNECTION_MS, KeptConnections, MAX_IDLE_CONNECTIONS } from '../http1/kept-connections.ts'
 import { ServerConnection } from '../http1/server-connection.ts'
 import { type AnswerListener, MAX_HEADER_BYTES, type UpstreamHead, type UpstreamRequest } from './message.ts'
 import { StaleConnectionError, sendHttp1 } from './upstream1.ts'
@@ -12,7 +12,6 @@ import { sendHttp2 } from './upstream2.ts'
 
 /** Servers announce the end of a session in HTTP/2, so that no request is lost. */
 const IDLE_SESSION_MS = 30_000
-const MAX_IDLE_CONNECTIONS = 64
 const MAX_SESSIONS = 8
 /** A failure to connect holds for requests that have waited for the connection. */
 const FAILURE_HOLDS_MS = 1_000

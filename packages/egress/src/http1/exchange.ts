@@ -1,6 +1,6 @@
 import type { ExchangeFailure, ExchangeOutcome } from '../http/exchange.ts'
 import { responseHeaders, valuesOf, withoutNamesOf } from '../http/headers.ts'
-import type { RawHeaders } from '../http/message.ts'
+import { IDEMPOTENT, type RawHeaders } from '../http/message.ts'
 import type { Admitted } from '../http/requests.ts'
 import { StaleConnectionError } from '../http/upstream1.ts'
 import { Outlet } from '../outlet.ts'
@@ -13,8 +13,6 @@ import { type AnswerHead, formatAnswer, formatRequest } from './head.ts'
 import { type ClientRequest, headersForServer } from './request.ts'
 import type { AnswerListener, ServerConnection } from './server-connection.ts'
 
-/** Methods that may be sent twice without other effects (RFC 9110, 9.2.2). */
-const IDEMPOTENT = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PUT', 'DELETE'])
 const CONTINUE = 100
 const CHUNKED = ['Transfer-Encoding', 'chunked']
 /** The time after which `ClientConnection` closes an idle connection, less the way of a request. */

@@ -2,7 +2,7 @@ import type { ServerConnection } from './server-connection.ts'
 
 /** Servers often close connections after 5 idle seconds (Node, uvicorn), so the proxy closes them earlier. */
 export const IDLE_CONNECTION_MS = 4_000
-const MAX_IDLE_CONNECTIONS = 64
+export const MAX_IDLE_CONNECTIONS = 64
 
 /** Connections to one server that wait for their next request. */
 export class KeptConnections {
